@@ -1,0 +1,38 @@
+"""Pellucid opens neural networks: how they compute, what they learned, and how training moved.
+
+The public names load on first use, so that ``import pellucid`` costs milliseconds and no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from pellucid.store.run import Run, open_run
+    from pellucid.training.fit import fit
+    from pellucid.training.predict import predict
+    from pellucid.watch.recorder import watch
+
+_HOMES = {
+    "Run": "pellucid.store.run",
+    "fit": "pellucid.training.fit",
+    "open_run": "pellucid.store.run",
+    "predict": "pellucid.training.predict",
+}
+
+__all__ = ["Run", "__version__", "fit", "open_run", "predict", "watch"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "watch":
+        return import_module("pellucid.watch")  # a room that can be called: see its docstring
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'pellucid' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Reading a model unchanged: its outline, its tape, its hooks."""

@@ -1,0 +1,1 @@
+"""Numerics on tensors and arrays: no I/O, no models."""

@@ -1,0 +1,42 @@
+"""What a person may decide about their data; everything has a default chosen from the data itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["DataSettings"]
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which columns mean what, how to split, and how to preprocess."""
+
+    target: str | None = None
+    task: Literal["auto", "classification", "regression"] = "auto"
+    features: tuple[str, ...] = ()  # () = every column but the target
+    drop: tuple[str, ...] = ()
+    image: str | None = None  # the Parquet column that holds image bytes; None = found by looking
+    text: str | None = None  # the column to read as text
+    series: tuple[str, ...] = ()  # the columns to forecast from; the first is forecast
+    time: str | None = None  # the column that orders a series
+    window: int = 48
+    horizon: int = 12
+    stride: int = 1  # between the starts of two windows
+    group: str | None = None  # rows with the same value stay in one split
+    split: tuple[float, float, float] = (0.7, 0.15, 0.15)  # train, validation, test
+    shuffle: bool = True
+    folds: int = 0  # k of a k-fold cross-validation, 0 = none
+    missing: Literal["auto", "median", "mean", "most_frequent", "drop"] = "auto"
+    missing_indicator: bool = True
+    outliers: Literal["none", "winsorize"] = "winsorize"
+    scaling: Literal["auto", "standard", "minmax", "robust", "none"] = "auto"
+    categories: Literal["auto", "one_hot", "ordinal"] = "auto"
+    tokens: Literal["auto", "word", "character"] = "auto"
+    vocabulary: int = 10_000  # most frequent tokens kept
+    length: int | None = None  # tokens an example; None = the 98th percentile of the training texts
+    text_task: Literal["label", "next_token"] = "label"  # next_token: many-to-many, predicts each following token
+    image_size: int | None = None  # None = as they come; the commonest size if they differ
+    color: Literal["auto", "grey", "rgb"] = "auto"
+    augment: tuple[str, ...] = ()  # names from pellucid.data.augment, "shift:0.1" gives a strength
+    limit: int | None = None  # use at most so many rows, drawn at random (in order for a series)

@@ -1,0 +1,1 @@
+"""Rules over a run's records that say why a network does not learn. Torch-free."""

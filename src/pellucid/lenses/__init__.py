@@ -1,0 +1,1 @@
+"""One file, one question: ``measure_x(model or features, data, ...) -> X``."""

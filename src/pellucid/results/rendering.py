@@ -1,0 +1,49 @@
+"""Where renderings meet results. Results know no rendering: ``pellucid.render`` registers its own here.
+
+A renderer is a function of one result. The room that draws is found through the entry-point group
+``pellucid.renderers``, each entry a function of a schema's stem that imports what draws it, so that another package
+can draw results of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from pellucid.results.base import Result
+
+__all__ = ["Medium", "render", "renderer"]
+
+Medium = Literal["plot", "frame", "rich", "text", "html"]
+
+_RENDERERS: dict[tuple[str, Medium], Callable[..., Any]] = {}
+"""Renderers by the stem of a result's schema ('*' serves every result) and the medium."""
+
+
+def renderer(stem: str, medium: Medium) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator: register a function as the rendering of one kind of result in one medium."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        _RENDERERS[stem, medium] = function
+        return function
+
+    return register
+
+
+def render(result: Result, medium: Medium, **options: Any) -> Any:
+    """Draw ``result`` in ``medium`` with the renderer registered for it, or with the general one."""
+    stem = result.schema.split("/")[0]
+    _load_renderers_of(stem)
+    function = _RENDERERS.get((stem, medium)) or _RENDERERS.get(("*", medium))
+    if function is None:
+        raise NotImplementedError(f"nothing draws {result.schema} as {medium}")
+    return function(result, **options)
+
+
+@cache
+def _load_renderers_of(stem: str) -> None:
+    for entry in entry_points(group="pellucid.renderers"):
+        entry.load()(stem)

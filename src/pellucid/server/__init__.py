@@ -1,0 +1,1 @@
+"""The local app's routes over the store."""

@@ -1,0 +1,1 @@
+"""Builds MLP, CNN and RNN models, trains and evaluates them."""

@@ -1,0 +1,1 @@
+"""Notebook hosts of the app's views."""
