@@ -25,7 +25,7 @@ TABLES: dict[str, pa.Schema] = {
             ("loss", pa.float64()),  # mean over the batch, as trained on (penalties included)
             ("learning_rate", pa.float64()),  # of the first parameter group
             ("step_time_s", pa.float32()),  # from the end of the previous step
-            ("gradient_norm", pa.float32()),  # global L2 norm, before clipping
+            ("gradient_norm", pa.float32()),  # global L2 norm as the optimiser saw it; as logged, where the loop logs it
             ("batch_size", pa.int32()),
         ]
     ),
@@ -55,6 +55,7 @@ TABLES: dict[str, pa.Schema] = {
             ("low", pa.float32()),  # left edge of the first bin
             ("high", pa.float32()),  # right edge of the last bin
             ("counts", pa.list_(pa.int32(), HISTOGRAM_BINS)),
+            ("elements", pa.int64()),  # of the tensor; counts add up to less where only an even share was counted
         ]
     ),
     # One row an epoch, split and metric.
