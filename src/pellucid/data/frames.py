@@ -211,17 +211,15 @@ def _to_pandas(table: pyarrow.Table) -> pandas.DataFrame:
     import pyarrow
     from pyarrow import types
 
-    columns = {}
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        kind = column.type
+    def plain(kind: Any) -> Any:
         if types.is_dictionary(kind):
-            column = column.cast(kind.value_type)
-        elif types.is_decimal(kind):
-            column = column.cast(pyarrow.float64())
-        elif types.is_time(kind):
-            column = column.cast(pyarrow.string())
-        columns[name] = column
-    frame = pyarrow.table(columns).to_pandas(ignore_metadata=True, date_as_object=False)
+            return kind.value_type
+        if types.is_decimal(kind):
+            return pyarrow.float64()
+        return pyarrow.string() if types.is_time(kind) else kind
+
+    columns = [column.cast(plain(column.type)) for column in table.columns]
+    frame = pyarrow.table(columns, names=table.column_names).to_pandas(ignore_metadata=True, date_as_object=False)
     frame.columns = [str(name).strip() for name in frame.columns]
     return frame
 

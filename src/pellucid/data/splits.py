@@ -163,7 +163,7 @@ def _split_classes(labels: np.ndarray, shares: Sequence[float], seed: int) -> np
 
 
 def _class_counts(sizes: Sequence[int], shares: np.ndarray) -> np.ndarray:
-    """``(classes, parts)`` sizes: quotas rounded so that what rounding takes from a part, the next classes give back."""
+    """``(classes, parts)`` sizes: quotas rounded so that what rounding takes from a part, later classes give back."""
     counts = np.zeros((len(sizes), len(shares)), np.int64)
     owed = np.zeros(len(shares))  # what each part has been short-changed so far
     for number, size in enumerate(sizes):
