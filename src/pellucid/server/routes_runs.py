@@ -1,0 +1,75 @@
+"""The routes of the API: runs, their results and their tables."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from pellucid import __version__
+from pellucid.server.models import MAX_POINTS, ErrorReply, RunDetail, RunList, TableName, Version
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/api", responses={"4XX": {"model": ErrorReply}})
+
+_BYTES = {200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
+
+RunId = Annotated[str, Path(max_length=200, description="The name of the run's folder.")]
+
+
+@router.get("/version", operation_id="read_version")
+def read_version(request: Request) -> Version:
+    """Which Pellucid answers, and over which folder."""
+    return Version(version=__version__, runs_dir=str(request.app.state.runs_dir))
+
+
+@router.get("/runs", operation_id="read_runs", response_model=RunList)
+def read_runs(request: Request) -> Response:
+    """Every run of the folder, newest first."""
+    from pellucid.server.describe import describe_runs
+
+    return _json(RunList(runs=describe_runs(request.app.state.runs_dir)))
+
+
+@router.get("/runs/{run_id}", operation_id="read_run", response_model=RunDetail)
+def read_run(request: Request, run_id: RunId) -> Response:
+    """All that is known of one run but its tables and results, which have addresses of their own."""
+    from pellucid.server.describe import describe_run
+    from pellucid.store.run import open_run
+
+    return _json(describe_run(open_run(run_id, request.app.state.runs_dir)))
+
+
+@router.get("/runs/{run_id}/results/{name}", operation_id="read_result", response_class=Response, responses=_BYTES)
+def read_result(request: Request, run_id: RunId, name: str) -> Response:
+    """A result's payload, as it lies on disk: a safetensors buffer."""
+    from pellucid.store.run import open_run
+
+    return _binary(open_run(run_id, request.app.state.runs_dir).result_bytes(name))
+
+
+@router.get("/runs/{run_id}/tables/{table}", operation_id="read_table", response_class=Response, responses=_BYTES)
+def read_table(
+    request: Request,
+    run_id: RunId,
+    table: TableName,
+    after: Annotated[int, Query(ge=0, description="The first row wanted, counted over the whole table.")] = 0,
+    points: Annotated[int, Query(ge=1, le=MAX_POINTS, description="About how many rows a series may have.")] = 2000,
+    layer: Annotated[str | None, Query(max_length=1000)] = None,
+    kind: Annotated[str | None, Query(max_length=200)] = None,
+) -> Response:
+    """Rows of a table as a frame, thinned so that the extremes of every column stay."""
+    from pellucid.server.frames import build_frame
+    from pellucid.store.run import open_run
+
+    run = open_run(run_id, request.app.state.runs_dir)
+    return _binary(build_frame(run, table, after=after, points=points, layer=layer, kind=kind).payload)
+
+
+def _json(model: RunList | RunDetail) -> Response:
+    return Response(model.model_dump_json(), media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+def _binary(payload: bytes) -> Response:
+    return Response(payload, media_type="application/octet-stream", headers={"Cache-Control": "no-store"})
