@@ -23,7 +23,6 @@ __all__ = ["build_contract", "main"]
 _REFERENCES = "#/components/schemas/{model}"
 
 _SAID = (models.RunsMessage, models.RunMessage, models.ErrorMessage, models.ReportData)
-_HEARD = (models.WatchMessage,)
 
 
 def build_contract() -> dict[str, Any]:
@@ -32,9 +31,9 @@ def build_contract() -> dict[str, Any]:
 
     document: dict[str, Any] = create_app(Path("runs"), token="contract").openapi()
     components: dict[str, Schema] = document.setdefault("components", {}).setdefault("schemas", {})
-    for mode, kinds in (("serialization", _SAID), ("validation", _HEARD)):
-        _, further = models_json_schema([(kind, mode) for kind in kinds], ref_template=_REFERENCES)
-        components.update(further["$defs"])
+    _, said = models_json_schema([(kind, "serialization") for kind in _SAID], ref_template=_REFERENCES)
+    _, heard = models_json_schema([(models.WatchMessage, "validation")], ref_template=_REFERENCES)
+    components.update({**said["$defs"], **heard["$defs"]})
     components["LiveMessage"] = _any_of(["RunsMessage", "RunMessage", "ErrorMessage"])
     components.update(_result_components())
     components.update(_frame_components())
@@ -93,7 +92,7 @@ def _frame(table: str, schema: pa.Schema) -> Schema:
     }
     return {
         "type": "object",
-        "description": f"Rows of the table {table}. A missing number is NaN; a list column has the shape (rows, items).",
+        "description": f"Rows of the table {table}. A missing number is NaN; a list column is (rows, items) in shape.",
         "properties": properties,
         "required": list(properties),
     }

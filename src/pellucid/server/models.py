@@ -34,7 +34,7 @@ __all__ = [
     "WatchMessage",
 ]
 
-Json = TypeAliasType("Json", "str | int | float | bool | None | list[Json] | dict[str, Json]")
+Json = TypeAliasType("Json", "str | int | float | bool | list[Json] | dict[str, Json] | None")
 """Any JSON value: settings and environments, whose keys depend on who wrote the run."""
 
 RunKind = Literal["fit", "watch", "unknown"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
@@ -13,7 +13,9 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/api", responses={"4XX": {"model": ErrorReply}})
 
-_BYTES = {200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
+_BYTES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+}
 
 RunId = Annotated[str, Path(max_length=200, description="The name of the run's folder.")]
 
@@ -54,6 +56,7 @@ def read_table(
     request: Request,
     run_id: RunId,
     table: TableName,
+    *,
     after: Annotated[int, Query(ge=0, description="The first row wanted, counted over the whole table.")] = 0,
     points: Annotated[int, Query(ge=1, le=MAX_POINTS, description="About how many rows a series may have.")] = 2000,
     layer: Annotated[str | None, Query(max_length=1000)] = None,
