@@ -1,7 +1,8 @@
 """The JSON schema of every result, from its type hints: what the app's TypeScript types are generated from.
 
-The schema describes a result as a reader holds it after unpacking its payload: an array is an ``NdArray``, and a float
-is a number (on the wire a non-finite one stands as ``{"$float": "nan"}``, which unpacking turns back).
+The schema describes the document as ``codec.encode`` writes it: an array stands as ``{"$array": name}`` (``NdArray``),
+a float is a number or, where JSON has no such number, ``{"$float": "nan"}`` (``NonFinite``). Unpacking puts the arrays
+and the numbers in their places.
 """
 
 from __future__ import annotations
@@ -18,37 +19,32 @@ import numpy as np
 
 from pellucid.results.base import Result
 
-__all__ = ["NDARRAY", "Schema", "all_result_types", "json_schema", "record_schemas"]
+__all__ = ["PRIMITIVES", "Schema", "all_result_types", "json_schema", "record_schemas"]
 
 Schema = dict[str, Any]
 
-NDARRAY: Schema = {
-    "type": "object",
-    "description": (
-        "An array of the payload, row by row (C order). `data` is a typed array of `dtype`: index it by number, "
-        "`length` is the product of `shape`. 64-bit integers are read as numbers, exact up to 2 ** 53."
-    ),
-    "properties": {
-        "dtype": {
-            "type": "string",
-            "enum": ["F64", "F32", "F16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL"],
-        },
-        "shape": {"type": "array", "items": {"type": "integer"}},
-        "data": {
-            "type": "object",
-            "properties": {"length": {"type": "integer"}},
-            "required": ["length"],
-            "additionalProperties": {"type": "number"},
-        },
+PRIMITIVES: dict[str, Schema] = {
+    "NdArray": {
+        "type": "object",
+        "description": "An array of the payload, by the name of its tensor; unpacking puts the array in its place.",
+        "properties": {"$array": {"type": "string"}},
+        "required": ["$array"],
+        "additionalProperties": False,
     },
-    "required": ["dtype", "shape", "data"],
+    "NonFinite": {
+        "type": "object",
+        "description": "A float that JSON cannot say; unpacking puts the number in its place.",
+        "properties": {"$float": {"type": "string", "enum": ["nan", "inf", "-inf"]}},
+        "required": ["$float"],
+        "additionalProperties": False,
+    },
 }
-"""The component that every array field refers to."""
+"""The components that array and float fields refer to."""
 
 _SCALARS: dict[Any, Schema] = {
     bool: {"type": "boolean"},
     int: {"type": "integer"},
-    float: {"type": "number"},
+    float: {"anyOf": [{"type": "number"}, {"$ref": "#/components/schemas/NonFinite"}]},
     str: {"type": "string"},
     None: {"type": "null"},
     types.NoneType: {"type": "null"},
@@ -98,12 +94,12 @@ def json_schema(record: type) -> Schema:
 
 
 def record_schemas(records: typing.Iterable[type]) -> dict[str, Schema]:
-    """The components that describe ``records``: each of them, every dataclass they hold, and ``NdArray``, by name.
+    """The components that describe ``records``: each of them, every dataclass they hold, and ``PRIMITIVES``, by name.
 
     Raises:
         TypeError: Two different dataclasses have one name.
     """
-    components: dict[str, Schema] = {"NdArray": NDARRAY}
+    components: dict[str, Schema] = dict(PRIMITIVES)
     seen: dict[str, type] = {}
     waiting = list(records)
     while waiting:
