@@ -46,7 +46,7 @@ class Result:
         )
 
     def to_bytes(self) -> bytes:
-        """The payload: a safetensors buffer whose metadata holds the JSON document. One form for disk, wire and report."""
+        """The payload, one form for disk, wire and report: a safetensors buffer with the document in its metadata."""
         document, arrays = codec.encode(self)
         return codec.pack({"schema": self.schema, **document}, arrays)
 

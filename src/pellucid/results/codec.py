@@ -46,9 +46,7 @@ def _encode(value: Any, path: str, arrays: Arrays) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if dataclasses.is_dataclass(value):
-        return {
-            f.name: _encode(getattr(value, f.name), f"{path}.{f.name}", arrays) for f in dataclasses.fields(value)
-        }
+        return {f.name: _encode(getattr(value, f.name), f"{path}.{f.name}", arrays) for f in dataclasses.fields(value)}
     if isinstance(value, dict):
         return {str(key): _encode(item, f"{path}.{key}", arrays) for key, item in value.items()}
     if isinstance(value, tuple | list):

@@ -24,7 +24,7 @@ class ColumnReport:
     role: ColumnRole
     missing: int
     distinct: int
-    treatment: tuple[str, ...]  # in order: "missing → median 29.7 (+ indicator)", "winsorised to [0, 65.6]: 11 values" …
+    treatment: tuple[str, ...]  # in order: "missing → median 29.7", "winsorised to [0, 65.6]: 11 values" …
     note: str  # why it was dropped, or a warning; '' if none
     mean: float | None  # numbers only
     std: float | None

@@ -1,0 +1,129 @@
+"""The figures that summarise a tensor without moving it: location, spread, zeros, saturation, distribution.
+
+Everything stays on the tensor's device, without a synchronisation; ``fetch`` brings many summaries over at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+__all__ = ["ACTIVATION_FIGURES", "count_histogram", "fetch", "global_norm", "summarize_activation"]
+
+ACTIVATION_FIGURES = ("mean", "std", "min", "max", "zero", "saturated", "dead_units")
+"""What ``summarize_activation`` gives, in order."""
+
+_SATURATION_MARGIN = 0.01
+"""A value counts as saturated within this share of the activation's range from a bound."""
+
+
+def summarize_activation(
+    activation: Tensor, *, unit_axis: int, bounds: tuple[float, float] | None = None
+) -> Float[Tensor, "7"]:
+    """What a layer's output looks like over a batch: its mean, spread, extremes, zeros, saturated and dead units.
+
+    Args:
+        activation: Any shape with at least one entry; non-floating values are taken as float32.
+        unit_axis: The axis of the units (channels); every other axis is examples and positions.
+        bounds: The values that the activation function cannot pass, e.g. (0, 1) for the logistic sigmoid; None if it
+            has fewer than two.
+
+    Returns:
+        The seven ``ACTIVATION_FIGURES``. ``std`` is the population standard deviation, centred before squaring, so a
+        large mean costs no digits; ``zero`` the fraction exactly 0; ``saturated`` the fraction within 1 % of the range
+        from a bound (nan without bounds); ``dead_units`` the fraction of units that are 0 throughout. NaN in, NaN out.
+
+    >>> summarize_activation(torch.tensor([[0.0, 1.0], [0.0, 3.0]]), unit_axis=1).tolist()[:4]
+    [1.0, 1.2247449159622192, 0.0, 3.0]
+    """
+    values = activation.detach()
+    values = values if values.dtype in (torch.float32, torch.float64) else values.float()
+    others = [axis for axis in range(values.ndim) if axis != unit_axis % values.ndim]
+    unit_high = values.amax(dim=others) if others else values
+    unit_low = values.amin(dim=others) if others else values
+    flat = values.reshape(-1)
+    mean = flat.mean()
+    std = torch.linalg.vector_norm(flat - mean) / flat.numel() ** 0.5
+    zero = (flat == 0).sum() / flat.numel()
+    dead = ((unit_high == 0) & (unit_low == 0)).float().mean()
+    figures = (mean, std, unit_low.min(), unit_high.max(), zero, _saturated_share(flat, bounds), dead)
+    return torch.stack([figure.to(values.dtype) for figure in figures])
+
+
+def _saturated_share(flat: Tensor, bounds: tuple[float, float] | None) -> Tensor:
+    """Fraction of entries within the margin of a bound."""
+    if bounds is None:
+        return flat.new_full((), float("nan"))
+    low, high = bounds
+    centre, reach = (low + high) / 2, (high - low) * (0.5 - _SATURATION_MARGIN)
+    return ((flat - centre).abs() >= reach).sum() / flat.numel()
+
+
+def count_histogram(values: Tensor, bins: int, *, most: int) -> tuple[Float[Tensor, "2"], Int[Tensor, " bins"]]:
+    """How a tensor's finite values are distributed over equal bins from the smallest to the largest.
+
+    Args:
+        values: Any shape.
+        bins: Number of bins.
+        most: Where there are more entries than this, every k-th is counted, so that at most ``most`` are.
+
+    Returns:
+        The outer edges (low, high) and the counts. Entries that are not finite are in no bin; with none finite both
+        edges are nan. A single value fills the first bin, edges equal.
+
+    >>> edges, counts = count_histogram(torch.tensor([0.0, 1.0, 1.0, 4.0]), 4, most=100)
+    >>> edges.tolist(), counts.tolist()
+    ([0.0, 4.0], [1, 2, 0, 1])
+    """
+    flat = values.detach().reshape(-1)
+    flat = flat[:: -(-flat.numel() // most)] if flat.numel() > most else flat
+    flat = flat if flat.dtype in (torch.float32, torch.float64) else flat.float()
+    finite = torch.isfinite(flat)
+    none = ~finite.any()
+    low = torch.where(finite, flat, torch.inf).amin()
+    high = torch.where(finite, flat, -torch.inf).amax()
+    width = (high - low).clamp_min(torch.finfo(flat.dtype).tiny)
+    position = torch.where(finite, (flat - low) / width * bins, 0.0)
+    counts = torch.zeros(bins, dtype=torch.int64, device=flat.device)
+    counts.scatter_add_(0, position.long().clamp_(0, bins - 1), finite.long())
+    return torch.where(none, torch.nan, torch.stack([low, high])), counts
+
+
+def global_norm(tensors: Sequence[Tensor]) -> Float[Tensor, ""]:
+    """The L2 norm over all entries of several tensors (sparse ones too); 0 for none.
+
+    Each tensor's own norm is taken in its precision, their sum of squares in float64 where the device has it.
+
+    >>> global_norm([torch.tensor([3.0]), torch.tensor([[4.0]])]).item()
+    5.0
+    """
+    dense = [t.coalesce().values() if t.is_sparse else t for t in tensors]
+    if not dense:
+        return torch.zeros(())
+    norms = torch.stack(torch._foreach_norm(dense))
+    return torch.linalg.vector_norm(norms, dtype=_widest(norms.device))
+
+
+def fetch(tensors: Sequence[Tensor]) -> list[list[float]]:
+    """The numbers of many small tensors, in one transfer from each device they are on.
+
+    >>> fetch([torch.tensor([1.0, 2.0]), torch.tensor(3)])
+    [[1.0, 2.0], [3.0]]
+    """
+    fetched: list[list[float]] = [[]] * len(tensors)
+    for device in {t.device for t in tensors}:
+        places = [i for i, t in enumerate(tensors) if t.device == device]
+        joined = torch.cat([tensors[i].detach().reshape(-1).to(_widest(device)) for i in places]).tolist()
+        start = 0
+        for i in places:
+            fetched[i] = joined[start : start + tensors[i].numel()]
+            start += tensors[i].numel()
+    return fetched
+
+
+def _widest(device: torch.device) -> torch.dtype:
+    """float64, but on devices that have none."""
+    return torch.float32 if device.type == "mps" else torch.float64
