@@ -119,7 +119,7 @@ class OutlineObserver:
             seen.add(node)
             if node in self._producer_of_node:
                 found.add(self._producer_of_node[node])
-            elif isinstance(getattr(node, "variable", None), Tensor) and not isinstance(node.variable, nn.Parameter):
+            elif _is_input(node):
                 found.add(_INPUT)
             else:
                 open_nodes.extend(parent for parent, _ in node.next_functions if parent is not None)
@@ -129,6 +129,12 @@ class OutlineObserver:
 def _followed(value: Any) -> Any:
     """A floating tensor as a leaf of the autograd graph, so that the flow is seen in a frozen network too."""
     return value.detach().requires_grad_() if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
+def _is_input(node: Any) -> bool:
+    """Whether a node of the autograd graph is where a followed input enters it."""
+    variable = getattr(node, "variable", None)
+    return isinstance(variable, Tensor) and not isinstance(variable, nn.Parameter)
 
 
 def _address(tensor: Tensor) -> int:

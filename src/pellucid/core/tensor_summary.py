@@ -95,16 +95,13 @@ def count_histogram(values: Tensor, bins: int, *, most: int) -> tuple[Float[Tens
 def global_norm(tensors: Sequence[Tensor]) -> Float[Tensor, ""]:
     """The L2 norm over all entries of several tensors (sparse ones too); 0 for none.
 
-    Each tensor's own norm is taken in its precision, their sum of squares in float64 where the device has it.
+    Each tensor's own norm is taken in its precision, without a synchronisation.
 
     >>> global_norm([torch.tensor([3.0]), torch.tensor([[4.0]])]).item()
     5.0
     """
     dense = [t.coalesce().values() if t.is_sparse else t for t in tensors]
-    if not dense:
-        return torch.zeros(())
-    norms = torch.stack(torch._foreach_norm(dense))
-    return torch.linalg.vector_norm(norms, dtype=_widest(norms.device))
+    return torch.nn.utils.get_total_norm(dense)
 
 
 def fetch(tensors: Sequence[Tensor]) -> list[list[float]]:

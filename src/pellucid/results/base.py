@@ -62,7 +62,7 @@ class Result:
             raise RunTooNewError(f"{schema} was written by a newer Pellucid", place=place, remedy="update Pellucid")
         if _version(schema) < _version(target.schema):
             document = target.upgrade(document, _version(schema))
-        return codec.decode(target, document, arrays, place=place)  # type: ignore[return-value]  # issubclass checked above
+        return codec.decode(target, document, arrays, place=place)
 
     def save(self, path: str | Path) -> Path:
         """Write the payload to ``path`` (by atomic rename) and return it."""

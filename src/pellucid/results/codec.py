@@ -1,3 +1,5 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# What is encoded may be anything until it has been looked at.
 """The one encoding of results: a JSON document plus named arrays, packed as a safetensors buffer.
 
 safetensors is an 8-byte length, a JSON header and raw little-endian arrays: safe to read from anyone, quick to map

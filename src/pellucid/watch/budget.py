@@ -13,8 +13,8 @@ class Budget:
 
     Every step earns ``share`` of its duration. A sample is due once its expected cost has been earned (at most one
     sample's worth is saved up, so samples never come in bursts), and, however little was earned, at steps 0, 1, 2, 4,
-    8 …, so that short runs are seen too (log₂ n samples of n steps). With ``every`` set, samples come at multiples of it and
-    nothing else counts.
+    8 …, so that short runs are seen too (log₂ n samples of n steps). With ``every`` set, samples come at
+    multiples of it and nothing else counts.
 
     Args:
         share: Fraction of the training time that may be spent, 0…1.
