@@ -116,18 +116,18 @@ def _allowed(hint: Any) -> str:
     origin: Any = typing.get_origin(hint)
     args: tuple[Any, ...] = get_args(hint)
     if origin is Literal:
-        return "one of " + ", ".join(args) if len(args) > 1 else str(args[0])
+        return ", ".join(args)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_allowed(arg) for arg in args)
     if origin is tuple:
         return f"a tuple, each entry {_allowed(args[0])}"
-    names: dict[Any, str] = {
+    words: dict[Any, str] = {
         int: "a whole number",
         float: "a finite number",
         bool: "true or false",
         types.NoneType: "none",
     }
-    return names[hint]
+    return words[hint]
 
 
 @dataclass(frozen=True)
