@@ -73,9 +73,10 @@ def evaluate_classification(
     _check_usable(probabilities, split)
     labels = np.arange(len(classes))
     predicted = probabilities.argmax(axis=1)
-    precision, recall, f1, support = metrics.precision_recall_fscore_support(
+    by_class: Any = metrics.precision_recall_fscore_support(
         targets, predicted, labels=labels, zero_division=_UNDEFINED
     )
+    precision, recall, f1, support = by_class
     averages = {average: _averaged(targets, predicted, average) for average in ("macro", "micro", "weighted")}
     areas = labels[1:] if len(classes) <= 2 else labels
     return ClassificationEvaluation(
