@@ -25,7 +25,10 @@ TABLES: dict[str, pa.Schema] = {
             ("loss", pa.float64()),  # mean over the batch, as trained on (penalties included)
             ("learning_rate", pa.float64()),  # of the first parameter group
             ("step_time_s", pa.float32()),  # from the end of the previous step
-            ("gradient_norm", pa.float32()),  # global L2 norm as the optimiser saw it; as logged, where the loop logs it
+            (
+                "gradient_norm",
+                pa.float32(),
+            ),  # global L2 norm as the optimiser saw it; as logged, where the loop logs it
             ("batch_size", pa.int32()),
         ]
     ),

@@ -1,0 +1,156 @@
+"""Rows in memory, on their way to disk: taken in within a microsecond, made columns by the thread that writes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+
+from pellucid.errors import SettingsError
+from pellucid.store.segments import concatenate
+from pellucid.store.tables import TABLES
+
+__all__ = ["RowBuffer"]
+
+_MOST_ENTRIES = 200_000
+
+
+class RowBuffer:
+    """The rows of one table that no thread has taken yet.
+
+    ``deque.append`` and ``popleft`` are atomic, so that the training thread needs no lock and never waits.
+    """
+
+    def __init__(self, table: str) -> None:
+        self.table = table
+        self.names = frozenset(TABLES[table].names)
+        self.lost = 0
+        """Rows given up because the writing thread was stuck for too long."""
+        self.problems: list[str] = []
+        """What could not be converted; taken and cleared by the writer."""
+        self._entries: deque[dict[str, Any] | _Block] = deque()
+        self._copies = any(pa.types.is_fixed_size_list(kind) for kind in TABLES[table].types)
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Take one row. The names are checked here, the values by the thread that writes."""
+        if not row.keys() <= self.names:
+            raise self._unknown(row)
+        if self._copies:  # the caller may fill the same array anew for its next row
+            row = {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in row.items()}
+        self._take(row)
+
+    def extend(self, columns: Mapping[str, Any]) -> None:
+        """Take several rows by columns; a single number or text stands for all rows."""
+        if not columns.keys() <= self.names:
+            raise self._unknown(columns)
+        lengths = {name: len(value) for name, value in columns.items() if _is_sequence(value)}
+        if len(set(lengths.values())) != 1:
+            raise SettingsError(
+                f"the columns are not equally long: {lengths or 'no column is a sequence'}",
+                place=f"table {self.table}",
+                remedy="give one value a row in every column",
+            )
+        length = next(iter(lengths.values()))
+        if length:
+            self._take(_Block({name: _copied(value, length) for name, value in columns.items()}, length))
+
+    def _take(self, entry: dict[str, Any] | _Block) -> None:
+        if len(self._entries) >= _MOST_ENTRIES:
+            oldest = self._entries.popleft()
+            self.lost += oldest.length if isinstance(oldest, _Block) else 1
+        self._entries.append(entry)
+
+    def drain(self) -> pa.Table | None:
+        """Take out what is there now, as columns; None if there is nothing."""
+        taken = [self._entries.popleft() for _ in range(len(self._entries))]
+        parts: list[pa.Table] = []
+        rows: list[dict[str, Any]] = []
+        for entry in taken:
+            if isinstance(entry, dict):
+                rows.append(entry)
+                continue
+            if rows:
+                parts.append(self._columns_of(rows))
+                rows = []
+            parts.append(self._table(entry.columns, entry.length))
+        if rows:
+            parts.append(self._columns_of(rows))
+        return concatenate(parts, self.table) if parts else None
+
+    def _columns_of(self, rows: list[dict[str, Any]]) -> pa.Table:
+        names = {name for row in rows for name in row}
+        return self._table({name: [row.get(name) for row in rows] for name in names}, len(rows))
+
+    def _table(self, columns: Mapping[str, Any], length: int) -> pa.Table:
+        schema = TABLES[self.table]
+        arrays = [
+            self._array(columns[field.name], field) if field.name in columns else pa.nulls(length, field.type)
+            for field in schema
+        ]
+        return pa.Table.from_arrays(arrays, schema=schema)
+
+    def _array(self, values: Any, field: pa.Field) -> pa.Array:
+        """One column; a value that does not fit becomes null and a problem, never an exception."""
+        try:
+            return _convert(values, field.type)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            pass
+        kept: list[Any] = []
+        for value in values:
+            plain = value.item() if callable(getattr(value, "item", None)) and not _is_sequence(value) else value
+            try:
+                kept.append(_convert([plain], field.type)[0].as_py())
+            except (pa.ArrowException, TypeError, ValueError, OverflowError):
+                kept.append(None)
+                self.problems.append(f"{self.table}.{field.name} cannot hold {value!r:.80}")
+        return _convert(kept, field.type)
+
+    def _unknown(self, given: Mapping[str, Any]) -> SettingsError:
+        unknown = sorted(given.keys() - self.names)
+        return SettingsError(
+            f"the table {self.table} has no column {', '.join(unknown)}",
+            place=f"table {self.table}",
+            remedy=f"its columns are {', '.join(TABLES[self.table].names)}",
+        )
+
+
+class _Block:
+    """Several rows by columns."""
+
+    __slots__ = ("columns", "length")
+
+    def __init__(self, columns: dict[str, Any], length: int) -> None:
+        self.columns = columns
+        self.length = length
+
+
+def _is_sequence(value: Any) -> bool:
+    if isinstance(value, str | bytes) or getattr(value, "ndim", 1) == 0:
+        return False
+    return hasattr(value, "__len__")
+
+
+def _copied(value: Any, length: int) -> Any:
+    """Our own copy of a column, since the caller may go on writing into his."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, pa.Array | pa.ChunkedArray):
+        return value.to_pylist()
+    return list(cast("Sequence[Any]", value)) if _is_sequence(value) else [value] * length
+
+
+def _convert(values: Any, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_fixed_size_list(kind):
+        if not isinstance(values, np.ndarray):
+            return pa.array([list(row) if isinstance(row, np.ndarray) else row for row in values], type=kind)
+        if values.ndim != 2 or values.shape[1] != kind.list_size:
+            raise ValueError(f"shape {values.shape}")
+        return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)).cast(kind.value_type), kind.list_size)
+    if pa.types.is_dictionary(kind):
+        return pa.array(values, type=pa.string()).dictionary_encode().cast(kind)
+    if isinstance(values, np.ndarray):
+        return pa.array(values).cast(kind)
+    return pa.array(values, type=kind)

@@ -1,0 +1,479 @@
+"""Writing a run: rows from the training thread cost microseconds; a daemon thread brings them to disk."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import dataclasses
+import os
+import secrets
+import shutil
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pellucid import __version__
+from pellucid.errors import RunError, RunNotFoundError, SettingsError, StorageError
+from pellucid.store.appender import TableAppender
+from pellucid.store.filesystem import PARTIAL, Folder, LocalFolder, explain_storage_error, open_folder
+from pellucid.store.locations import check_relative_path, is_uri, new_run_id
+from pellucid.store.lock import WriterLock, acquire_lock, writer_is_alive
+from pellucid.store.manifest import MANIFEST_FILE, RunManifest, read_manifest, utc_now
+from pellucid.store.rewind import finish_rewind, rewind_tables
+from pellucid.store.segments import list_segments, read_segment, resolve_segments
+from pellucid.store.tables import TABLES
+
+if TYPE_CHECKING:
+    from pellucid.results.base import Result
+
+__all__ = ["FLUSH_INTERVAL_S", "RunWriter"]
+
+FLUSH_INTERVAL_S = 0.4
+"""Rows are on disk after this time, and that of writing them."""
+
+_LONGEST_PAUSE_S = 5.0
+"""Between two attempts to write while the disk is full."""
+_ABANDONED_AFTER_S = 60.0
+_OWN_FIELDS = frozenset({"id", "created_at", "updated_at", "status", "schema", "version", "resumes"})
+
+_OPEN_WRITERS: weakref.WeakSet[RunWriter] = weakref.WeakSet()
+
+
+class RunWriter:
+    """The one writer of a run. Made by ``create`` or ``resume``; use it as a context manager.
+
+    ``append``, ``extend`` and ``update`` only take note and may be called from any thread; a daemon thread writes. If
+    writing fails, the rows wait in memory, ``problem`` says why, and the caller goes on undisturbed. In a forked or
+    unpickled copy of the writer (a ``DataLoader`` worker) every call does nothing.
+    """
+
+    def __init__(self, folder: Folder, manifest: RunManifest, lock: WriterLock, token: str) -> None:
+        self.elapsed_before_s = 0.0
+        """Time recorded before this writer took over, to be added to its own ``time_s``."""
+        self.problem = ""
+        """Why the last attempt to write failed; empty while all is well."""
+        self._folder = folder
+        self._manifest = manifest
+        self._written: RunManifest | None = None
+        self._lock = lock
+        self._tables = {table: TableAppender(folder, table, token) for table in TABLES}
+        self._buffers = {table: appender.buffer for table, appender in self._tables.items()}
+        self._manifest_lock = threading.Lock()
+        self._io_lock = threading.RLock()
+        self._began = time.monotonic()
+        self._closing = threading.Event()
+        self._closed = False
+        self._inert = False
+        self._thread: threading.Thread | None = None
+
+    @classmethod
+    def create(
+        cls,
+        runs_dir: str | Path,
+        *,
+        name: str,
+        kind: str,
+        settings: Mapping[str, Any] | None = None,
+        environment: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> RunWriter:
+        """Begin a new run ``<YYYYMMDD-HHMMSS>-<slug of name>-<4 hex>``; its folder appears complete or not at all.
+
+        Args:
+            runs_dir: The folder of all runs, made if need be; a path or a pyarrow or fsspec URI.
+            name: What the person calls it.
+            kind: ``fit`` or ``watch``.
+            settings: What it was asked to do, as JSON.
+            environment: On what it ran, as JSON.
+            **fields: Further fields of ``RunManifest``.
+
+        Raises:
+            StorageError: the folder cannot be written, or the disk is full.
+            SettingsError: there is no such field.
+        """
+        now = utc_now()
+        _check_fields(fields)
+        manifest = RunManifest(
+            id=new_run_id(name),
+            name=name,
+            kind=kind,
+            created_at=now,
+            updated_at=now,
+            settings=dict(settings or {}),
+            environment=dict(environment or {}),
+            version=__version__,
+            **fields,
+        )
+        token = secrets.token_hex(4)
+        try:
+            folder, lock = _create_folder(open_folder(runs_dir), manifest, token)
+        except OSError as error:
+            raise explain_storage_error(error, str(runs_dir)) from error
+        writer = cls(folder, manifest, lock, token)
+        writer._written = manifest
+        return writer._start()
+
+    @classmethod
+    def resume(cls, path: str | Path, *, after_step: int | None = None) -> RunWriter:
+        """Go on writing a run.
+
+        Args:
+            path: The run's folder; a path or a URI.
+            after_step: Rows of later steps are taken back; −1 empties the tables, None keeps all.
+
+        Raises:
+            RunLockedError: another process is writing it.
+            RunNotFoundError: there is no run.
+            StorageError: it cannot be written.
+        """
+        folder = open_folder(path)
+        token = secrets.token_hex(4)
+        try:
+            manifest = read_manifest(folder)
+            lock = acquire_lock(folder, token)
+            try:
+                writer = cls(folder, manifest, lock, token)
+                writer._take_over(token, after_step)
+            except BaseException:
+                lock.release()
+                raise
+        except FileNotFoundError as error:
+            raise RunNotFoundError(
+                "there is no run in this folder", place=str(path), remedy="list the runs there are with `pellucid runs`"
+            ) from error
+        except OSError as error:
+            raise explain_storage_error(error, str(path)) from error
+        return writer._start()
+
+    def _take_over(self, token: str, after_step: int | None) -> None:
+        self._folder.delete_partials()
+        finish_rewind(self._folder)
+        if after_step is not None:
+            rewind_tables(self._folder, token, after_step)
+        for appender in self._tables.values():
+            appender.take_over()
+        self.elapsed_before_s = _last_time_s(self._folder)
+        self._manifest = dataclasses.replace(
+            self._manifest, status="running", message="", resumes=self._manifest.resumes + 1, version=__version__
+        )
+        self._write_manifest()
+
+    def _start(self) -> RunWriter:
+        self._thread = threading.Thread(target=self._work, name=f"pellucid-{self.id}", daemon=True)
+        self._thread.start()
+        _OPEN_WRITERS.add(self)
+        return self
+
+    @property
+    def id(self) -> str:
+        """The run's id, which is its folder's name."""
+        return self._manifest.id
+
+    @property
+    def location(self) -> str:
+        """The run's folder, as a path or a URI."""
+        return self._folder.location
+
+    @property
+    def path(self) -> Path:
+        """The run's local folder.
+
+        Raises:
+            StorageError: it is on a remote file system; use ``put_file``.
+        """
+        if isinstance(self._folder, LocalFolder):
+            return self._folder.path
+        raise StorageError("the run is not on the local file system", place=self.location, remedy="use put_file")
+
+    @property
+    def manifest(self) -> RunManifest:
+        """The manifest as it stands now, written or not."""
+        return self._manifest
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called, or this is a copy that cannot write."""
+        return self._closed or self._inert
+
+    def elapsed_s(self) -> float:
+        """Seconds since the run began, without the time while it was stopped: what belongs into ``time_s``."""
+        return self.elapsed_before_s + time.monotonic() - self._began
+
+    def append(self, table: str, /, **columns: Any) -> None:
+        """Add one row; columns left out are null. Returns at once.
+
+        Raises:
+            SettingsError: there is no such table or column.
+            RunError: the writer is closed.
+        """
+        buffer = self._buffers.get(table)
+        if buffer is None:
+            self._refuse(table)
+        else:
+            buffer.append(columns)
+
+    def extend(self, table: str, columns: Mapping[str, Any]) -> None:
+        """Add several rows by columns, equally long sequences; a single number or text stands for all rows.
+
+        Raises:
+            SettingsError: there is no such table or column, or the lengths differ.
+            RunError: the writer is closed.
+        """
+        buffer = self._buffers.get(table)
+        if buffer is None:
+            self._refuse(table)
+        else:
+            buffer.extend(columns)
+
+    def _refuse(self, table: str) -> None:
+        if self._inert:
+            return
+        if self._closed:
+            raise RunError("the run is closed", place=self.location, remedy="go on with it by RunWriter.resume")
+        raise SettingsError(f"there is no table {table!r}", remedy=f"the tables are {', '.join(TABLES)}")
+
+    def update(self, **fields: Any) -> None:
+        """Change fields of the manifest; ``metrics`` are merged, all else is replaced. Returns at once.
+
+        Raises:
+            SettingsError: there is no such field, or it is not the caller's to change.
+        """
+        if self._inert:
+            return
+        _check_fields(fields)
+        with self._manifest_lock:
+            if "metrics" in fields:
+                fields["metrics"] = {**self._manifest.metrics, **fields["metrics"]}
+            self._manifest = dataclasses.replace(self._manifest, **fields)
+
+    def put_result(self, name: str, result: Result) -> None:
+        """Keep a result under ``results/<name>.safetensors``, replacing an older one.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        if not name.isidentifier():
+            raise SettingsError(f"{name!r} cannot name a result", remedy="use letters, digits and _")
+        self.put_file(f"results/{name}.safetensors", result.to_bytes())
+
+    def put_file(self, relative: str, content: bytes) -> None:
+        """Write a file into the run's folder, whole and surviving a power cut, before returning.
+
+        Args:
+            relative: Path inside the run, such as ``checkpoints/last.safetensors``.
+            content: The whole content.
+
+        Raises:
+            StorageError: it cannot be written; an older file of that name is still there.
+            SettingsError: the path would leave the run's folder.
+        """
+        if self._inert:
+            return
+        check_relative_path(relative)
+        try:
+            self._folder.write(relative, content, durable=True)
+        except OSError as error:
+            raise explain_storage_error(error, f"{self.location}/{relative}") from error
+
+    def flush(self) -> None:
+        """Write everything now. If that fails, nothing is raised: ``problem`` says why, and it is tried again."""
+        if self._inert:
+            return
+        with self._io_lock:
+            try:
+                for table in reversed(TABLES):  # events last in, first out: what happened is known before its effects
+                    self._tables[table].flush()
+                self._write_manifest()
+                self._lock.beat()
+            except OSError as error:
+                self._report(explain_storage_error(error, self.location).message)
+            else:
+                self._recover()
+
+    def _write_manifest(self) -> None:
+        with self._manifest_lock:
+            manifest = self._manifest
+        if manifest is self._written:
+            return
+        stamped = dataclasses.replace(manifest, updated_at=utc_now())
+        self._folder.write(MANIFEST_FILE, stamped.to_bytes())
+        self._written = manifest
+
+    def _report(self, problem: str) -> None:
+        """Say once, in the run itself, that writing fails; the event is written with the rows that wait."""
+        if not self.problem:
+            self._event(f"{problem}; rows wait in memory")
+        self.problem = problem
+
+    def _recover(self) -> None:
+        self.problem = ""
+        for appender in self._tables.values():
+            lost = appender.lost + appender.buffer.lost
+            appender.lost = appender.buffer.lost = 0
+            if lost:
+                self._event(f"{lost} rows of {appender.table} were lost: they could not be written for too long")
+            problems, appender.buffer.problems = appender.buffer.problems, []
+            for problem in dict.fromkeys(problems):
+                self._event(problem)
+
+    def _event(self, message: str) -> None:
+        self._tables["events"].buffer.append(
+            {"step": self._manifest.step or 0, "time_s": self.elapsed_s(), "kind": "storage", "message": message}
+        )
+
+    def _work(self) -> None:
+        """The daemon thread: flush, merge, sleep."""
+        pause = FLUSH_INTERVAL_S
+        while not self._closing.wait(pause):
+            try:
+                self.flush()
+                self._merge()
+            except Exception as error:  # the watched training must go on, whatever happens here
+                self._report(f"{type(error).__name__}: {error}")
+            pause = min(2 * pause, _LONGEST_PAUSE_S) if self.problem else FLUSH_INTERVAL_S
+
+    def _merge(self) -> None:
+        for appender in self._tables.values():
+            with self._io_lock:
+                if self._closed:
+                    return
+                try:
+                    appender.merge()
+                except OSError as error:
+                    self._report(explain_storage_error(error, self.location).message)
+
+    def close(self, status: Literal["finished", "stopped", "failed"] = "finished", message: str = "") -> None:
+        """Write what is left, say how the run ended, and let go of it. A second call does nothing.
+
+        Raises:
+            StorageError: the last rows could not be written; all that was written before is readable.
+        """
+        if self.closed:
+            return
+        self._closing.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+        with self._io_lock:
+            self._buffers = {}
+            self._closed = True
+            self._manifest = dataclasses.replace(self._manifest, status=status, message=message)
+            self.flush()
+            if not self.problem:
+                self.flush()  # events that the first one caused
+            self._lock.release()
+        _OPEN_WRITERS.discard(self)
+        waiting = sum(appender.pending_rows for appender in self._tables.values())
+        if self.problem:
+            raise StorageError(
+                f"{self.problem}: the last {waiting} rows of the run could not be written",
+                place=self.location,
+                remedy="free some space; what was written before is kept, and `pellucid open` shows it",
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+            return
+        status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+        text = "interrupted by the keyboard" if status == "stopped" else f"{type(error).__name__}: {error}"
+        with contextlib.suppress(StorageError):  # the error on its way out matters more
+            self.close(status, text)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _inert_writer, (self.location, self._manifest)
+
+    def _become_inert(self) -> None:
+        """In a forked child: everything here belongs to the parent."""
+        self._inert = True
+        self._buffers = {}
+        self._lock.forget()
+
+
+def _check_fields(fields: Mapping[str, Any]) -> None:
+    names = {each.name for each in dataclasses.fields(RunManifest)} - _OWN_FIELDS
+    unknown = sorted(fields.keys() - names)
+    if unknown:
+        raise SettingsError(
+            f"a run's manifest has no field {', '.join(unknown)} to be set",
+            remedy=f"choose of {', '.join(sorted(names))}",
+        )
+
+
+def _create_folder(runs: Folder, manifest: RunManifest, token: str) -> tuple[Folder, WriterLock]:
+    """The new run's folder, locked; it appears by rename with its manifest in it."""
+    if not isinstance(runs, LocalFolder):
+        folder = runs.child(manifest.id)
+        lock = acquire_lock(folder, token)
+        folder.write(MANIFEST_FILE, manifest.to_bytes())
+        return folder, lock
+    runs.path.mkdir(parents=True, exist_ok=True)
+    _sweep(runs.path)
+    hidden = runs.path / f".{manifest.id}{PARTIAL}"
+    hidden.mkdir()
+    try:
+        lock = acquire_lock(LocalFolder(hidden), token)
+        LocalFolder(hidden).write(MANIFEST_FILE, manifest.to_bytes(), durable=True)
+        hidden.rename(runs.path / manifest.id)
+    except BaseException:
+        shutil.rmtree(hidden, ignore_errors=True)
+        raise
+    return LocalFolder(runs.path / manifest.id), lock
+
+
+def _sweep(runs: Path) -> None:
+    """Delete what writers left that were killed in the midst of creating a run."""
+    for hidden in runs.glob(f".*{PARTIAL}"):
+        with contextlib.suppress(OSError):
+            old = time.time() - hidden.stat().st_mtime > _ABANDONED_AFTER_S
+            if old and not hidden.is_symlink() and not writer_is_alive(LocalFolder(hidden)):
+                shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _last_time_s(folder: Folder) -> float:
+    """The time at which the recorded rows end, in seconds of training."""
+    latest = 0.0
+    for table in ("steps", "metrics"):
+        chosen, _, _ = resolve_segments(list_segments(folder, table))
+        if chosen:
+            times = read_segment(folder, table, chosen[-1], columns=["time_s"]).column("time_s").to_pylist()
+            latest = max([latest, *(time_s for time_s in times if time_s is not None)])
+    return latest
+
+
+def _inert_writer(location: str, manifest: RunManifest) -> RunWriter:
+    """What a pickled writer becomes in another process: one that does nothing."""
+    folder = open_folder(location) if is_uri(location) else LocalFolder(location)
+    writer = RunWriter(folder, manifest, _NoLock(), "00000000")
+    writer._become_inert()
+    return writer
+
+
+class _NoLock(WriterLock):
+    def release(self) -> None:
+        """Nothing is held."""
+
+
+def _close_at_exit() -> None:
+    for writer in list(_OPEN_WRITERS):
+        with contextlib.suppress(StorageError):
+            writer.close("stopped", "the program ended before the run was closed")
+
+
+def _after_fork() -> None:
+    for writer in list(_OPEN_WRITERS):
+        writer._become_inert()
+    _OPEN_WRITERS.clear()
+
+
+atexit.register(_close_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
