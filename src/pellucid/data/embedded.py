@@ -122,13 +122,15 @@ def _points(draw: Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
 def _moons(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.datasets import make_moons
 
-    return make_moons(600, noise=0.15, random_state=int(generator.integers(2**31)))
+    points, labels = make_moons(600, noise=0.15, random_state=int(generator.integers(2**31)))
+    return np.asarray(points), np.asarray(labels)
 
 
 def _circles(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.datasets import make_circles
 
-    return make_circles(600, noise=0.08, factor=0.5, random_state=int(generator.integers(2**31)))
+    points, labels = make_circles(600, noise=0.08, factor=0.5, random_state=int(generator.integers(2**31)))
+    return np.asarray(points), np.asarray(labels)
 
 
 def _spirals(generator: np.random.Generator, classes: int = 2, each: int = 400) -> tuple[np.ndarray, np.ndarray]:
