@@ -1,0 +1,104 @@
+"""The ``pellucid`` command: its subcommands, and how errors reach a person."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from pellucid import __version__
+from pellucid.cli.export import export_command
+from pellucid.cli.fit import fit_command
+from pellucid.cli.open import open_command
+from pellucid.cli.predict import predict_command
+from pellucid.cli.report import report_command
+from pellucid.cli.runs import runs_command
+from pellucid.errors import PellucidError
+
+__all__ = ["app", "main"]
+
+EXIT_ERROR = 1
+EXIT_OWN_FAULT = 70
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="pellucid",
+    help="Opens up neural networks: trains one from your data, or watches yours, and shows what happens inside.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command("fit")(fit_command)
+app.command("predict")(predict_command)
+app.command("runs")(runs_command)
+app.command("open")(open_command)
+app.command("report")(report_command)
+app.command("export")(export_command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pellucid {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Options of every command; ``--debug`` may stand anywhere and is taken by ``main``."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0, 1 for an error of the user's, 2 for wrong usage, 130 for Ctrl-C.
+
+    Args:
+        arguments: What stands after ``pellucid``; None takes it from the process.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        app(words, prog_name="pellucid")
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else EXIT_ERROR if leaving.code else 0
+    except PellucidError as error:
+        return _say(error, debug, EXIT_ERROR)
+    except KeyboardInterrupt:
+        typer.secho("Interrupted.", err=True)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone (`pellucid runs | head`): that is no error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        known = PellucidError(error.strerror or str(error), place=str(error.filename or ""))
+        return _say(known, debug, EXIT_ERROR)
+    except Exception as error:
+        own = PellucidError(
+            f"Pellucid itself failed: {type(error).__name__}: {error}",
+            remedy="run the command again with --debug and report what it shows",
+        )
+        return _say(own, debug, EXIT_OWN_FAULT)
+    return 0
+
+
+def _say(error: PellucidError, debug: bool, code: int) -> int:
+    """Tell the person, in red where there is colour; with the traceback only if it was asked for."""
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    typer.secho("Error: ", fg="red", bold=True, nl=False, err=True)
+    typer.secho(str(error), err=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
