@@ -1,6 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { densities, paintHeat, rowOfPixel } from "../../views/layer_history/heat";
-import { centralAxis, evenly, fullAxis, massOf, momentsOf, rebin, type Histogram } from "../../views/layer_history/rebin";
+import {
+  centralAxis,
+  evenly,
+  fullAxis,
+  massOf,
+  momentsOf,
+  rebin,
+  type Histogram,
+} from "../../views/layer_history/rebin";
 
 /** Numbers that repeat from run to run (Park and Miller 1988). */
 function randomNumbers(seed: number): () => number {
@@ -35,7 +43,10 @@ describe("rebin", () => {
       const several = Array.from({ length: 5 }, () => someHistogram(random));
       const axis = fullAxis(several, 80);
       for (const histogram of several) {
-        expect(total(rebin(histogram, axis).counts) / Math.max(1, massOf(histogram))).toBeCloseTo(massOf(histogram) ? 1 : 0, 6);
+        expect(total(rebin(histogram, axis).counts) / Math.max(1, massOf(histogram))).toBeCloseTo(
+          massOf(histogram) ? 1 : 0,
+          6,
+        );
       }
     }
   });
@@ -73,7 +84,15 @@ describe("rebin", () => {
 
 describe("axes", () => {
   it("covers all histograms, and gives a single point room", () => {
-    expect(fullAxis([{ low: -1, high: 2, counts: [1] }, { low: 0, high: 5, counts: [1] }], 10)).toEqual({ low: -1, high: 5, bins: 10 });
+    expect(
+      fullAxis(
+        [
+          { low: -1, high: 2, counts: [1] },
+          { low: 0, high: 5, counts: [1] },
+        ],
+        10,
+      ),
+    ).toEqual({ low: -1, high: 5, bins: 10 });
     const axis = fullAxis([{ low: 0, high: 0, counts: [1] }], 10);
     expect(axis.low).toBeLessThan(0);
     expect(axis.high).toBeGreaterThan(0);
@@ -102,7 +121,13 @@ describe("heat map", () => {
 
   it("paints the greatest value with the last colour and high values at the top", () => {
     const axis = { low: 0, high: 2, bins: 2 };
-    const density = densities([{ low: 0, high: 2, counts: [0, 4] }, { low: 0, high: 2, counts: [2, 2] }], axis);
+    const density = densities(
+      [
+        { low: 0, high: 2, counts: [0, 4] },
+        { low: 0, high: 2, counts: [2, 2] },
+      ],
+      axis,
+    );
     expect(Array.from(density)).toEqual([0, 1, 0.5, 0.5]);
     const palette = Uint8ClampedArray.from({ length: 1024 }, (_, i) => (i % 4 === 3 ? 255 : i >> 2));
     const pixels = new Uint8ClampedArray(16);

@@ -1,8 +1,28 @@
 import { describe, expect, it } from "vitest";
-import { ACROSS, DOWN, boxesWithin, chooseMeasures, edgePath, edgesWithin, extentOf, placeBoxes, type Box } from "../../views/network_outline/geometry";
-import { judge, worst, type LayerRow } from "../../views/network_outline/health";
+import {
+  ACROSS,
+  DOWN,
+  boxesWithin,
+  chooseMeasures,
+  edgePath,
+  edgesWithin,
+  extentOf,
+  placeBoxes,
+  type Box,
+} from "../../views/network_outline/geometry";
+import { HEALTH_COLUMNS, judge, worst, type LayerRow } from "../../views/network_outline/health";
+import { latestRows } from "../../views/network_outline/latest";
 import { layOut, liftEdges, MAX_TRACKS, type Edge } from "../../views/network_outline/layout";
-import { growTree, openToDepth, ownersOf, readableDepth, READABLE, treeDepth, visibleNodes, type NamedLayer } from "../../views/network_outline/tree";
+import {
+  growTree,
+  openToDepth,
+  ownersOf,
+  readableDepth,
+  READABLE,
+  treeDepth,
+  visibleNodes,
+  type NamedLayer,
+} from "../../views/network_outline/tree";
 
 /** Numbers that repeat from run to run (Park and Miller 1988). */
 function randomNumbers(seed: number): () => number {
@@ -26,7 +46,8 @@ function someNetwork(random: () => number): { count: number; edges: Edge[] } {
   return { count, edges };
 }
 
-const overlap = (a: Box, b: Box): boolean => a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
+const overlap = (a: Box, b: Box): boolean =>
+  a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
 
 function layer(name: string, kind = "Linear", parameters = 10): NamedLayer {
   return { name, kind, parameters };
@@ -56,7 +77,8 @@ describe("layout", () => {
     const random = randomNumbers(5);
     for (let trial = 0; trial < 50; trial += 1) {
       const { count, edges } = someNetwork(random);
-      const longest = (box: number): number => (box < 0 ? 0 : 1 + Math.max(...edges.filter(([, to]) => to === box).map(([from]) => longest(from))));
+      const longest = (box: number): number =>
+        box < 0 ? 0 : 1 + Math.max(...edges.filter(([, to]) => to === box).map(([from]) => longest(from)));
       const small = Math.min(count, 12);
       const layout = layOut(count, edges);
       for (let box = 0; box < small; box += 1) expect(layout.rank[box + 1]).toBe(longest(box));
@@ -72,9 +94,18 @@ describe("layout", () => {
   it("draws a residual edge as an arc and a parallel branch in a lane of its own", () => {
     const residual = layOut(3, [...chain(3), [-1, 2]]);
     expect(residual.edges.at(-1)?.route).toBe("arc");
-    const branch = layOut(4, [...chain(3), [-1, 3], [2, 3]].filter(([from, to]) => !(from === 2 && to === 3)).concat([[2, 3]]) as Edge[]);
+    const branch = layOut(
+      4,
+      [...chain(3), [-1, 3], [2, 3]].filter(([from, to]) => !(from === 2 && to === 3)).concat([[2, 3]]) as Edge[],
+    );
     expect(branch.lanes).toBe(1);
-    const fork = layOut(4, [[-1, 0], [0, 1], [0, 2], [1, 3], [2, 3]]);
+    const fork = layOut(4, [
+      [-1, 0],
+      [0, 1],
+      [0, 2],
+      [1, 3],
+      [2, 3],
+    ]);
     expect(fork.lanes).toBe(2);
     expect(fork.rank[2]).toBe(fork.rank[3]);
   });
@@ -121,7 +152,11 @@ describe("layout", () => {
 describe("groups", () => {
   const resnet = [layer("stem.conv", "Conv2d", 432), layer("stem.norm", "BatchNorm2d", 32)];
   for (let block = 0; block < 6; block += 1) {
-    for (const [part, kind] of [["conv1", "Conv2d"], ["norm1", "BatchNorm2d"], ["relu", "ReLU"]] as const) {
+    for (const [part, kind] of [
+      ["conv1", "Conv2d"],
+      ["norm1", "BatchNorm2d"],
+      ["relu", "ReLU"],
+    ] as const) {
       resnet.push(layer(`blocks.${block}.${part}`, kind, block === 0 && part === "conv1" ? 99 : 10));
     }
   }
@@ -145,7 +180,9 @@ describe("groups", () => {
   });
 
   it("starts readable for thousands of layers and unfolded for a few", () => {
-    const many = Array.from({ length: 3000 }, (_, i) => layer(`encoder.layers.${Math.floor(i / 6)}.part${i % 6}`, `Kind${i % 6}`));
+    const many = Array.from({ length: 3000 }, (_, i) =>
+      layer(`encoder.layers.${Math.floor(i / 6)}.part${i % 6}`, `Kind${i % 6}`),
+    );
     const tree = growTree(many);
     expect(visibleNodes(tree, openToDepth(tree, readableDepth(tree))).length).toBeLessThanOrEqual(READABLE);
     const small = growTree(resnet);
@@ -155,17 +192,32 @@ describe("groups", () => {
   it("lifts edges between layers to edges between boxes", () => {
     const tree = growTree(resnet);
     const visible = visibleNodes(tree, openToDepth(tree, 0));
-    expect(liftEdges(chain(resnet.length), ownersOf(visible, resnet.length))).toEqual([[-1, 0], [0, 1], [1, 2]]);
+    expect(liftEdges(chain(resnet.length), ownersOf(visible, resnet.length))).toEqual([
+      [-1, 0],
+      [0, 1],
+      [1, 2],
+    ]);
   });
 });
 
 describe("health", () => {
   const healthy: LayerRow = {
-    step: 100, activation_mean: 0.1, activation_std: 1, activation_min: -3, activation_max: 4,
-    activation_saturated: NaN, dead_units: 0, gradient_norm: 0.3, weight_norm: 5, update_ratio: 1e-3,
-    missing: new Set(["activation_saturated"]),
+    step: 100,
+    activation_mean: 0.1,
+    activation_std: 1,
+    activation_min: -3,
+    activation_max: 4,
+    activation_zero: 0.4,
+    activation_saturated: NaN,
+    dead_units: 0,
+    gradient_norm: 0.3,
+    weight_norm: 5,
+    update_ratio: 1e-3,
+    recent_update: NaN,
+    seen: new Set(HEALTH_COLUMNS.filter((name) => name !== "activation_saturated")),
   };
-  const stateOf = (change: Partial<LayerRow>, trainable = true): string => judge({ ...healthy, ...change }, trainable).state;
+  const stateOf = (change: Partial<LayerRow>, trainable = true): string =>
+    judge({ ...healthy, ...change }, trainable).state;
 
   it("finds a healthy layer well, and leaves out what was not measured", () => {
     const health = judge(healthy, true);
@@ -201,8 +253,32 @@ describe("health", () => {
   });
 
   it("forgives a small last update where the layer moved shortly before", () => {
-    expect(judge({ ...healthy, update_ratio: 1e-7 }, true, 1e-3).state).toBe("ok");
-    expect(judge({ ...healthy, update_ratio: 1e-7 }, true, 1e-6).state).toBe("watch");
+    expect(judge({ ...healthy, update_ratio: 1e-7, recent_update: 1e-3 }, true).state).toBe("ok");
+    expect(judge({ ...healthy, update_ratio: 1e-7, recent_update: 1e-6 }, true).state).toBe("watch");
+  });
+
+  it("takes a NaN for a missing number where the layer has none to give", () => {
+    const bare = { ...healthy, gradient_norm: NaN, weight_norm: NaN, update_ratio: NaN, seen: new Set([]) };
+    expect(judge(bare, true).signs.map((sign) => sign.name)).toEqual(["spread", "dead"]);
+    expect(judge({ ...bare, weight_norm: 3 }, true).state).toBe("trouble");
+  });
+
+  it("reads each layer's last row of a frame", () => {
+    const column = (data: number[]) => ({ kind: "numbers", data: Float64Array.from(data), width: 1 }) as const;
+    const rows = latestRows({
+      table: "layers",
+      rows: 5,
+      sampled: false,
+      columns: {
+        step: column([0, 0, 10, 10, 20]),
+        layer: { kind: "labels", codes: Int16Array.from([0, 1, 0, 1, 0]), labels: ["a", "b"] },
+        gradient_norm: column([1, 2, 3, NaN, 5]),
+        update_ratio: column([0.1, NaN, 0.3, NaN, 0.2]),
+      },
+    });
+    expect(rows.get("a")).toMatchObject({ step: 20, gradient_norm: 5, recent_update: 0.2 });
+    expect(rows.get("b")).toMatchObject({ step: 10, gradient_norm: NaN });
+    expect(rows.get("b")!.seen).toEqual(new Set(["gradient_norm"]));
   });
 
   it("takes the worst state, and no state where nothing is known", () => {

@@ -12,7 +12,8 @@ export function normalizeRows({ counts, classes }: Confusion): Float64Array {
   for (let row = 0; row < classes; row += 1) {
     let sum = 0;
     for (let column = 0; column < classes; column += 1) sum += counts[row * classes + column]!;
-    for (let column = 0; column < classes; column += 1) out[row * classes + column] = sum > 0 ? counts[row * classes + column]! / sum : NaN;
+    for (let column = 0; column < classes; column += 1)
+      out[row * classes + column] = sum > 0 ? counts[row * classes + column]! / sum : NaN;
   }
   return out;
 }

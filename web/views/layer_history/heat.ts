@@ -1,6 +1,6 @@
 /** Pixels of a distribution over time: one column a pixel of the time axis, drawn from the row nearest in time. */
 
-import { rebin, type Axis, type Histogram } from './rebin';
+import { rebin, type Axis, type Histogram } from "./rebin";
 
 /** For each of `width` pixels, the index of the last row recorded at or before it (steps ascend). */
 export function rowOfPixel(steps: ArrayLike<number>, width: number): Int32Array {
@@ -31,7 +31,14 @@ export function densities(histograms: readonly Histogram[], axis: Axis): Float32
  * Write RGBA pixels, time across and value up. The square root keeps thin tails visible beside a tall peak; `palette` holds
  * 256 RGBA colours from none to most.
  */
-export function paintHeat(pixels: Uint8ClampedArray, width: number, rows: Int32Array, density: Float32Array, bins: number, palette: Uint8ClampedArray): void {
+export function paintHeat(
+  pixels: Uint8ClampedArray,
+  width: number,
+  rows: Int32Array,
+  density: Float32Array,
+  bins: number,
+  palette: Uint8ClampedArray,
+): void {
   let most = 0;
   for (const value of density) if (value > most) most = value;
   const scale = most > 0 ? 255 / Math.sqrt(most) : 0;

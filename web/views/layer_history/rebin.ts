@@ -31,7 +31,8 @@ export function rebin(histogram: Histogram, axis: Axis): Rebinned {
   if (!Number.isFinite(low) || !Number.isFinite(high)) return out;
   const width = (high - low) / counts.length;
   for (let i = 0; i < counts.length; i += 1) {
-    if (counts[i]! > 0) spread(out, axis, low + i * width, i + 1 === counts.length ? high : low + (i + 1) * width, counts[i]!);
+    if (counts[i]! > 0)
+      spread(out, axis, low + i * width, i + 1 === counts.length ? high : low + (i + 1) * width, counts[i]!);
   }
   return out;
 }
@@ -122,10 +123,12 @@ export function momentsOf(histogram: Histogram): { mean: number; std: number } {
   const total = massOf(histogram);
   const width = (histogram.high - histogram.low) / histogram.counts.length;
   let mean = 0;
-  for (let i = 0; i < histogram.counts.length; i += 1) mean += (histogram.low + (i + 0.5) * width) * histogram.counts[i]!;
+  for (let i = 0; i < histogram.counts.length; i += 1)
+    mean += (histogram.low + (i + 0.5) * width) * histogram.counts[i]!;
   mean /= total;
   let square = 0;
-  for (let i = 0; i < histogram.counts.length; i += 1) square += (histogram.low + (i + 0.5) * width - mean) ** 2 * histogram.counts[i]!;
+  for (let i = 0; i < histogram.counts.length; i += 1)
+    square += (histogram.low + (i + 0.5) * width - mean) ** 2 * histogram.counts[i]!;
   return { mean, std: Math.sqrt(square / total) };
 }
 

@@ -1,6 +1,6 @@
 /** Pixels of a network diagram: from ranks, lanes and tracks to boxes and SVG paths. */
 
-import type { Layout, RoutedEdge } from './layout';
+import type { Layout, RoutedEdge } from "./layout";
 
 export interface Box {
   x: number;
@@ -20,8 +20,24 @@ export interface Measures {
   padding: number;
 }
 
-export const ACROSS: Measures = { across: true, width: 168, height: 116, rankGap: 36, laneGap: 20, trackGap: 11, padding: 12 };
-export const DOWN: Measures = { across: false, width: 340, height: 64, rankGap: 22, laneGap: 24, trackGap: 12, padding: 12 };
+export const ACROSS: Measures = {
+  across: true,
+  width: 168,
+  height: 116,
+  rankGap: 36,
+  laneGap: 20,
+  trackGap: 11,
+  padding: 12,
+};
+export const DOWN: Measures = {
+  across: false,
+  width: 340,
+  height: 64,
+  rankGap: 22,
+  laneGap: 24,
+  trackGap: 12,
+  padding: 12,
+};
 
 /** Across where the whole network then fits in `available` pixels, down otherwise. */
 export function chooseMeasures(layout: Layout, available: number): Measures {
@@ -63,11 +79,12 @@ type Point = [number, number];
 
 /** The SVG path of an edge. All of it is worked out as if ranks ran down, and turned for diagrams across. */
 export function edgePath(edge: RoutedEdge, layout: Layout, boxes: readonly Box[], measures: Measures): string {
-  const turn = (box: Box): Box => (measures.across ? { x: box.y, y: box.x, width: box.height, height: box.width } : box);
+  const turn = (box: Box): Box =>
+    measures.across ? { x: box.y, y: box.x, width: box.height, height: box.width } : box;
   const from = turn(boxes[edge.from + 1]!);
   const to = turn(boxes[edge.to + 1]!);
   const at = ([x, y]: Point): string => (measures.across ? `${round(y)} ${round(x)}` : `${round(x)} ${round(y)}`);
-  if (edge.route === 'arc' || edge.route === 'return') {
+  if (edge.route === "arc" || edge.route === "return") {
     const x = Math.max(3, measures.padding + gutterOf(layout, measures) - 14 - edge.track * measures.trackGap);
     const laneOf = (index: number): number => layout.lane[index + 1]!;
     return roundedPath(arcPoints(x, from, to, laneOf(edge.from), laneOf(edge.to), measures.rankGap), at);
@@ -79,7 +96,7 @@ export function edgePath(edge: RoutedEdge, layout: Layout, boxes: readonly Box[]
     const middle = (a[1] + b[1]) / 2;
     return `C${at([a[0], middle])} ${at([b[0], middle])} ${at(b)}`;
   };
-  if (edge.route === 'source-lane') {
+  if (edge.route === "source-lane") {
     const turning: Point = [start[0], end[1] - measures.rankGap];
     return `M${at(start)}L${at(turning)}${bend(turning, end)}`;
   }
@@ -93,11 +110,25 @@ function arcPoints(x: number, from: Box, to: Box, fromLane: number, toLane: numb
   const before = to.y - gap * 0.4;
   // Leaving below the middle and arriving above it keeps the two arcs of one box apart.
   const out: Point[] = fromLane
-    ? [[from.x + from.width * 0.25, from.y + from.height], [from.x + from.width * 0.25, after], [x, after]]
-    : [[from.x, from.y + from.height * 0.68], [x, from.y + from.height * 0.68]];
+    ? [
+        [from.x + from.width * 0.25, from.y + from.height],
+        [from.x + from.width * 0.25, after],
+        [x, after],
+      ]
+    : [
+        [from.x, from.y + from.height * 0.68],
+        [x, from.y + from.height * 0.68],
+      ];
   const into: Point[] = toLane
-    ? [[x, before], [to.x + to.width * 0.25, before], [to.x + to.width * 0.25, to.y]]
-    : [[x, to.y + to.height * 0.32], [to.x, to.y + to.height * 0.32]];
+    ? [
+        [x, before],
+        [to.x + to.width * 0.25, before],
+        [to.x + to.width * 0.25, to.y],
+      ]
+    : [
+        [x, to.y + to.height * 0.32],
+        [to.x, to.y + to.height * 0.32],
+      ];
   return [...out, ...into];
 }
 
@@ -135,7 +166,13 @@ export function boxesWithin(boxes: readonly Box[], view: Box, margin = 300): num
 }
 
 /** Edges whose extent along the ranks touches a window. */
-export function edgesWithin(edges: readonly RoutedEdge[], boxes: readonly Box[], view: Box, across: boolean, margin = 300): RoutedEdge[] {
+export function edgesWithin(
+  edges: readonly RoutedEdge[],
+  boxes: readonly Box[],
+  view: Box,
+  across: boolean,
+  margin = 300,
+): RoutedEdge[] {
   const low = (across ? view.x : view.y) - margin;
   const high = (across ? view.x + view.width : view.y + view.height) + margin;
   return edges.filter((edge) => {

@@ -6,11 +6,11 @@
  */
 
 /** From best to worst; `unknown` where nothing was recorded. */
-export type HealthState = 'unknown' | 'ok' | 'watch' | 'trouble';
+export type HealthState = "unknown" | "ok" | "watch" | "trouble";
 
-export const STATES: readonly HealthState[] = ['unknown', 'ok', 'watch', 'trouble'];
+export const STATES: readonly HealthState[] = ["unknown", "ok", "watch", "trouble"];
 
-export type SignName = 'spread' | 'dead' | 'saturation' | 'gradient' | 'update';
+export type SignName = "spread" | "dead" | "saturation" | "gradient" | "update";
 
 /** One figure of a layer's health. */
 export interface Sign {
@@ -30,20 +30,28 @@ export interface Health {
   signs: Sign[];
 }
 
-/** What a row of the `layers` table says; NaN for a null. */
-export interface LayerRow {
+/** Columns of the `layers` table that health is judged by. */
+export const HEALTH_COLUMNS = [
+  "activation_mean",
+  "activation_std",
+  "activation_min",
+  "activation_max",
+  "activation_zero",
+  "activation_saturated",
+  "dead_units",
+  "gradient_norm",
+  "weight_norm",
+  "update_ratio",
+] as const;
+
+export type HealthColumn = (typeof HEALTH_COLUMNS)[number];
+
+/** A layer's latest row. A missing number reads as NaN, so `seen` tells which columns were ever a number. */
+export interface LayerRow extends Record<HealthColumn, number> {
   step: number;
-  activation_mean: number;
-  activation_std: number;
-  activation_min: number;
-  activation_max: number;
-  activation_saturated: number;
-  dead_units: number;
-  gradient_norm: number;
-  weight_norm: number;
-  update_ratio: number;
-  /** Whether the columns hold a null, where a null differs from a NaN that was measured. */
-  missing?: ReadonlySet<string>;
+  /** Largest update ratio of the last quarter of the rows: a schedule that ends at 0 does not make a layer slow. */
+  recent_update: number;
+  seen: ReadonlySet<HealthColumn>;
 }
 
 export const THRESHOLDS = {
@@ -59,11 +67,23 @@ export const THRESHOLDS = {
 
 /** How each sign is judged, for the tooltip and the legend. */
 export const EXPLANATIONS: Record<SignName, { label: string; rule: string }> = {
-  spread: { label: 'Activation spread', rule: 'standard deviation of the output; healthy from 0.01 to 100, trouble at 0 or when it is not finite' },
-  dead: { label: 'Dead units', rule: 'units that were 0 for the whole batch; watch above 20 %, trouble above 50 %' },
-  saturation: { label: 'Saturation', rule: 'outputs at a bound of the activation function; watch above 20 %, trouble above 50 %' },
-  gradient: { label: 'Gradient', rule: 'L2 norm of the gradient of the layer’s parameters; trouble when it is 0 or not finite' },
-  update: { label: 'Update ratio', rule: 'size of a step relative to the weights; healthy from about 0.0001 to 0.01, trouble at 0 or above 0.1' },
+  spread: {
+    label: "Activation spread",
+    rule: "standard deviation of the output; healthy from 0.01 to 100, trouble at 0 or when it is not finite",
+  },
+  dead: { label: "Dead units", rule: "units that were 0 for the whole batch; watch above 20 %, trouble above 50 %" },
+  saturation: {
+    label: "Saturation",
+    rule: "outputs at a bound of the activation function; watch above 20 %, trouble above 50 %",
+  },
+  gradient: {
+    label: "Gradient",
+    rule: "L2 norm of the gradient of the layer’s parameters; trouble when it is 0 or not finite",
+  },
+  update: {
+    label: "Update ratio",
+    rule: "size of a step relative to the weights; healthy from about 0.0001 to 0.01, trouble at 0 or above 0.1",
+  },
 };
 
 /** The worst of some states. */
@@ -71,13 +91,14 @@ export function worst(states: readonly HealthState[]): HealthState {
   return STATES[Math.max(0, ...states.map((state) => STATES.indexOf(state)))]!;
 }
 
-/**
- * Judge a layer by a row. `recentUpdate` is the largest update ratio of the last quarter of the run: a schedule that
- * ends at a rate of 0 does not make a layer that learned until then slow.
- */
-export function judge(row: LayerRow, trainable: boolean, recentUpdate = row.update_ratio): Health {
-  const signs = [judgeSpread(row), judgeShare('dead', row.dead_units), judgeShare('saturation', row.activation_saturated)];
-  if (trainable) signs.push(judgeGradient(row), judgeUpdate(row, recentUpdate));
+/** Judge a layer by its latest row; the gradient and the update only where there is something to train. */
+export function judge(row: LayerRow, trainable: boolean): Health {
+  const signs = [
+    judgeSpread(row),
+    judgeShare("dead", row.dead_units),
+    judgeShare("saturation", row.activation_saturated),
+  ];
+  if (trainable) signs.push(judgeGradient(row), judgeUpdate(row));
   const known = signs.filter((sign): sign is Sign => sign !== null);
   return { state: worst(known.map((sign) => sign.state)), step: row.step, signs: known };
 }
@@ -86,57 +107,69 @@ function sign(name: SignName, value: number, state: HealthState, finding: string
   return { name, label: EXPLANATIONS[name].label, value, state, finding, level: Math.min(1, Math.max(0, level)) };
 }
 
-/** A measured value that is no number, as against one that was not measured (a null reads as NaN in the frames). */
+const ACTIVATION = ["activation_min", "activation_max", "activation_mean", "activation_std"] as const;
+
+/** Whether a NaN was measured, as against nothing: the column held numbers before, or its neighbours hold one now. */
+function isLost(row: LayerRow, column: HealthColumn, beside: HealthColumn): boolean {
+  return Number.isNaN(row[column]) && (row.seen.has(column) || Number.isFinite(row[beside]));
+}
+
 function isBlownUp(row: LayerRow): boolean {
-  const measured = [row.activation_min, row.activation_max, row.activation_mean, row.activation_std];
-  return measured.some((value) => value === Infinity || value === -Infinity) || (measured.every(Number.isNaN) && !row.missing?.has('activation_std'));
+  return ACTIVATION.some((column) => Math.abs(row[column]) === Infinity || isLost(row, column, "activation_zero"));
 }
 
 function judgeSpread(row: LayerRow): Sign | null {
   const value = row.activation_std;
-  if (row.missing?.has('activation_std')) return null;
-  if (isBlownUp(row)) return sign('spread', value, 'trouble', 'the outputs are no longer finite numbers', 1);
+  if (isBlownUp(row)) return sign("spread", value, "trouble", "the outputs are no longer finite numbers", 1);
   if (Number.isNaN(value)) return null;
   const { collapsed, small, large } = THRESHOLDS.spread;
   const level = (Math.log10(Math.max(value, 1e-6)) + 4) / 8;
-  if (value < collapsed) return sign('spread', value, 'trouble', 'every example gives the same output', 0);
-  if (value < small) return sign('spread', value, 'watch', 'the outputs hardly differ', level);
-  if (value > large) return sign('spread', value, 'watch', 'the outputs are very large', level);
-  return sign('spread', value, 'ok', 'the outputs vary at a healthy size', level);
+  if (value < collapsed) return sign("spread", value, "trouble", "every example gives the same output", 0);
+  if (value < small) return sign("spread", value, "watch", "the outputs hardly differ", level);
+  if (value > large) return sign("spread", value, "watch", "the outputs are very large", level);
+  return sign("spread", value, "ok", "the outputs vary at a healthy size", level);
 }
 
 const SHARES = {
-  dead: { none: 'all units fire', some: 'some units never fire', most: 'most units never fire', of: THRESHOLDS.dead },
-  saturation: { none: 'few outputs lie at a bound', some: 'many outputs lie at a bound', most: 'most outputs lie at a bound', of: THRESHOLDS.saturation },
+  dead: { none: "all units fire", some: "some units never fire", most: "most units never fire", of: THRESHOLDS.dead },
+  saturation: {
+    none: "few outputs lie at a bound",
+    some: "many outputs lie at a bound",
+    most: "most outputs lie at a bound",
+    of: THRESHOLDS.saturation,
+  },
 } as const;
 
-function judgeShare(name: 'dead' | 'saturation', value: number): Sign | null {
+function judgeShare(name: "dead" | "saturation", value: number): Sign | null {
   if (!Number.isFinite(value)) return null;
   const words = SHARES[name];
-  if (value > words.of.trouble) return sign(name, value, 'trouble', words.most, value);
-  if (value > words.of.watch) return sign(name, value, 'watch', words.some, value);
-  return sign(name, value, 'ok', value > 0 && name === 'dead' ? 'few units never fire' : words.none, value);
+  if (value > words.of.trouble) return sign(name, value, "trouble", words.most, value);
+  if (value > words.of.watch) return sign(name, value, "watch", words.some, value);
+  return sign(name, value, "ok", value > 0 && name === "dead" ? "few units never fire" : words.none, value);
 }
 
 function judgeGradient(row: LayerRow): Sign | null {
   const value = row.gradient_norm;
-  if (row.missing?.has('gradient_norm')) return null;
-  if (Number.isNaN(value) && Number.isNaN(row.weight_norm)) return null;
-  if (!Number.isFinite(value)) return sign('gradient', value, 'trouble', 'the gradient is no longer a finite number', 1);
-  if (value === 0) return sign('gradient', value, 'trouble', 'no gradient reaches this layer', 0);
-  return sign('gradient', value, 'ok', 'a gradient reaches this layer', (Math.log10(Math.max(value, 1e-8)) + 8) / 11);
+  if (value === Infinity || isLost(row, "gradient_norm", "weight_norm")) {
+    return sign("gradient", value, "trouble", "the gradient is no longer a finite number", 1);
+  }
+  if (Number.isNaN(value)) return null;
+  if (value === 0) return sign("gradient", value, "trouble", "no gradient reaches this layer", 0);
+  const level = (Math.log10(Math.max(value, 1e-8)) + 8) / 11;
+  return sign("gradient", value, "ok", "a gradient reaches this layer", level);
 }
 
-function judgeUpdate(row: LayerRow, recent: number): Sign | null {
+function judgeUpdate(row: LayerRow): Sign | null {
   const value = row.update_ratio;
-  if (value === Infinity) return sign('update', value, 'trouble', 'the weights are no longer finite numbers', 1);
-  if (!Number.isFinite(value)) return null;
+  const isBroken = value === Infinity || (Number.isNaN(value) && row.seen.has("update_ratio"));
+  if (isBroken) return sign("update", value, "trouble", "the weights are no longer finite numbers", 1);
+  if (Number.isNaN(value)) return null;
   const { slow, fast, tooFast } = THRESHOLDS.update;
-  const most = Number.isFinite(recent) ? Math.max(value, recent) : value;
+  const most = Math.max(value, Number.isFinite(row.recent_update) ? row.recent_update : value);
   const level = (Math.log10(Math.max(value, 1e-7)) + 6) / 6;
-  if (most === 0) return sign('update', value, 'trouble', 'the weights do not move', 0);
-  if (value > tooFast) return sign('update', value, 'trouble', 'each step overwrites much of the weights', level);
-  if (value > fast) return sign('update', value, 'watch', 'the steps are large for these weights', level);
-  if (most < slow) return sign('update', value, 'watch', 'the weights hardly move', level);
-  return sign('update', value, 'ok', 'the steps fit the size of the weights', level);
+  if (most === 0) return sign("update", value, "trouble", "the weights do not move", 0);
+  if (value > tooFast) return sign("update", value, "trouble", "each step overwrites much of the weights", level);
+  if (value > fast) return sign("update", value, "watch", "the steps are large for these weights", level);
+  if (most < slow) return sign("update", value, "watch", "the weights hardly move", level);
+  return sign("update", value, "ok", "the steps fit the size of the weights", level);
 }

@@ -9,7 +9,7 @@
 export type Edge = readonly [from: number, to: number];
 
 /** How an edge is drawn: beside no box, along one end's lane, as an arc in the gutter, or back to an earlier box. */
-export type Route = 'straight' | 'source-lane' | 'target-lane' | 'arc' | 'return';
+export type Route = "straight" | "source-lane" | "target-lane" | "arc" | "return";
 
 export interface RoutedEdge {
   from: number;
@@ -66,7 +66,10 @@ export function layOut(count: number, edges: readonly Edge[]): Layout {
     edges: routed,
     ranks: 1 + maximum(rank),
     lanes: 1 + maximum(lane),
-    tracks: routed.reduce((most, edge) => (edge.route === 'arc' || edge.route === 'return' ? Math.max(most, edge.track + 1) : most), 0),
+    tracks: routed.reduce(
+      (most, edge) => (edge.route === "arc" || edge.route === "return" ? Math.max(most, edge.track + 1) : most),
+      0,
+    ),
   };
 }
 
@@ -105,7 +108,9 @@ function placeInLanes(rank: Int32Array, sources: number[][], cells: Cells): Int3
   cells.take(0, 0);
   for (let box = 1; box < rank.length; box += 1) {
     const near = sources[box]!.filter((source) => rank[source] === rank[box]! - 1);
-    let wanted = Math.min(...(near.length ? near : sources[box]!.length ? sources[box]! : [box - 1]).map((source) => lane[source]!));
+    let wanted = Math.min(
+      ...(near.length ? near : sources[box]!.length ? sources[box]! : [box - 1]).map((source) => lane[source]!),
+    );
     while (!cells.isFree(rank[box]!, wanted)) wanted += 1;
     lane[box] = wanted;
     cells.take(rank[box]!, wanted);
@@ -116,7 +121,7 @@ function placeInLanes(rank: Int32Array, sources: number[][], cells: Cells): Int3
 function routeEdges(edges: readonly Edge[], rank: Int32Array, lane: Int32Array, cells: Cells): RoutedEdge[] {
   const routed = edges.map(([from, to]): RoutedEdge => {
     const [a, b] = [from + 1, to + 1];
-    const route = from >= to ? 'return' : chooseRoute(rank[a]!, rank[b]!, lane[a]!, lane[b]!, cells);
+    const route = from >= to ? "return" : chooseRoute(rank[a]!, rank[b]!, lane[a]!, lane[b]!, cells);
     return { from, to, route, track: 0 };
   });
   assignTracks(routed, rank);
@@ -124,14 +129,17 @@ function routeEdges(edges: readonly Edge[], rank: Int32Array, lane: Int32Array, 
 }
 
 function chooseRoute(start: number, end: number, from: number, to: number, cells: Cells): Route {
-  if (end - start === 1) return 'straight';
-  for (const [lane, route] of [[from, 'source-lane'], [to, 'target-lane']] as const) {
+  if (end - start === 1) return "straight";
+  for (const [lane, route] of [
+    [from, "source-lane"],
+    [to, "target-lane"],
+  ] as const) {
     if (cells.isClear(start, end, lane)) {
       cells.takeBetween(start, end, lane);
       return route;
     }
   }
-  return 'arc';
+  return "arc";
 }
 
 /** Give every arc the innermost track that no other arc uses over its ranks; short arcs first, so that they nest. */
@@ -140,7 +148,7 @@ function assignTracks(edges: RoutedEdge[], rank: Int32Array): void {
     const [a, b] = [rank[edge.from + 1]!, rank[edge.to + 1]!];
     return [Math.min(a, b), Math.max(a, b)];
   };
-  const arcs = edges.filter((edge) => edge.route === 'arc' || edge.route === 'return');
+  const arcs = edges.filter((edge) => edge.route === "arc" || edge.route === "return");
   arcs.sort((a, b) => span(a)[1] - span(a)[0] - (span(b)[1] - span(b)[0]));
   const used: Uint8Array[] = [];
   const gaps = 1 + maximum(rank);

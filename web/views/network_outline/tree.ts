@@ -37,12 +37,12 @@ function makeNode(key: string, label: string, layer = -1): TreeNode {
 
 /** Build the tree of all layers; its root is the whole model. */
 export function growTree(layers: readonly NamedLayer[]): TreeNode {
-  const root = makeNode('', '');
-  const groups = new Map<string, TreeNode>([['', root]]);
+  const root = makeNode("", "");
+  const groups = new Map<string, TreeNode>([["", root]]);
   layers.forEach((layer, index) => {
-    const parts = layer.name.split('.');
+    const parts = layer.name.split(".");
     let parent = root;
-    let prefix = '';
+    let prefix = "";
     for (const part of parts.slice(0, -1)) {
       prefix = prefix ? `${prefix}.${part}` : part;
       let group = groups.get(prefix);
@@ -70,8 +70,8 @@ function tidy(node: TreeNode, layers: readonly NamedLayer[], signatures: Map<Tre
   }
   const children = node.children.map((child) => tidy(child, layers, signatures));
   node.children = children;
-  if (children.length === 1 && node.key !== '') return children[0]!;
-  signatures.set(node, `(${children.map((child) => signatures.get(child)).join(',')})`);
+  if (children.length === 1 && node.key !== "") return children[0]!;
+  signatures.set(node, `(${children.map((child) => signatures.get(child)).join(",")})`);
   node.children = gatherAlike(children, signatures);
   node.layers = children.flatMap((child) => child.layers).sort((a, b) => a - b);
   return node;
@@ -79,7 +79,7 @@ function tidy(node: TreeNode, layers: readonly NamedLayer[], signatures: Map<Tre
 
 function gatherAlike(children: TreeNode[], signatures: Map<TreeNode, string>): TreeNode[] {
   const out: TreeNode[] = [];
-  for (let start = 0; start < children.length; ) {
+  for (let start = 0; start < children.length;) {
     const first = children[start]!;
     let end = start + 1;
     if (first.layer < 0) {
@@ -103,8 +103,10 @@ function gatherAlike(children: TreeNode[], signatures: Map<TreeNode, string>): T
 
 /** "blocks.1" and "blocks.11" become "blocks.1–11". */
 function rangeLabel(first: string, last: string): string {
-  const dot = last.lastIndexOf('.');
-  return first.slice(0, first.lastIndexOf('.')) === last.slice(0, dot) ? `${first}–${last.slice(dot + 1)}` : `${first} – ${last}`;
+  const dot = last.lastIndexOf(".");
+  return first.slice(0, first.lastIndexOf(".")) === last.slice(0, dot)
+    ? `${first}–${last.slice(dot + 1)}`
+    : `${first} – ${last}`;
 }
 
 function link(node: TreeNode): void {

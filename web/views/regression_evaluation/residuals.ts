@@ -11,14 +11,24 @@ export interface Points {
 }
 
 /** The points of one output, or of every output where `output` is −1; pairs that are not finite are left out. */
-export function pointsOf(target: ArrayLike<number>, prediction: ArrayLike<number>, rows: ArrayLike<number>, outputs: number, output: number): Points {
+export function pointsOf(
+  target: ArrayLike<number>,
+  prediction: ArrayLike<number>,
+  rows: ArrayLike<number>,
+  outputs: number,
+  output: number,
+): Points {
   const kept: number[] = [];
   for (let at = 0; at < target.length; at += 1) {
     const isWanted = output < 0 || at % outputs === output;
     if (isWanted && Number.isFinite(target[at]) && Number.isFinite(prediction[at])) kept.push(at);
   }
   const from = (values: ArrayLike<number>): Float64Array => Float64Array.from(kept, (at) => values[at]!);
-  const points = { target: from(target), prediction: from(prediction), row: Float64Array.from(kept, (at) => rows[Math.floor(at / outputs)]!) };
+  const points = {
+    target: from(target),
+    prediction: from(prediction),
+    row: Float64Array.from(kept, (at) => rows[Math.floor(at / outputs)]!),
+  };
   return { ...points, residual: points.prediction.map((value, i) => value - points.target[i]!) };
 }
 

@@ -1,0 +1,68 @@
+/** Light or dark: the system's wish unless the person chose. Canvases read `theme.dark` to redraw when it changes. */
+
+export type ThemeChoice = "system" | "light" | "dark";
+
+const KEY = "pellucid-theme";
+
+class Theme {
+  #choice = $state<ThemeChoice>("system");
+  #systemDark = $state(false);
+
+  /** Whether dark colours are shown now. */
+  dark = $derived(this.#choice === "system" ? this.#systemDark : this.#choice === "dark");
+
+  get choice(): ThemeChoice {
+    return this.#choice;
+  }
+
+  /** Choose and remember; `remember: false` for a choice that came with a link. */
+  choose(choice: ThemeChoice, remember = true): void {
+    this.#choice = choice;
+    if (remember) store(choice);
+    this.#apply();
+  }
+
+  /** Follow the system and the remembered choice; called once by each host. */
+  start(override: string | null = null): void {
+    const query = window.matchMedia("(prefers-color-scheme: dark)");
+    this.#systemDark = query.matches;
+    query.addEventListener("change", (event) => {
+      this.#systemDark = event.matches;
+      this.#apply();
+    });
+    const wanted = override ?? recall();
+    this.#choice = wanted === "light" || wanted === "dark" ? wanted : "system";
+    this.#apply();
+  }
+
+  #apply(): void {
+    document.documentElement.dataset.theme = this.dark ? "dark" : "light";
+  }
+}
+
+export const theme = new Theme();
+
+/** Storage may be forbidden (file:, private windows): then the choice lasts as long as the page. */
+function store(choice: ThemeChoice): void {
+  try {
+    localStorage.setItem(KEY, choice);
+  } catch {
+    return;
+  }
+}
+
+function recall(): string | null {
+  try {
+    return localStorage.getItem(KEY);
+  } catch {
+    return null;
+  }
+}
+
+/** A custom property's colour as the canvas needs it: `var(--x)` and `--x` are resolved, anything else is kept. */
+export function resolveColor(color: string, element: Element = document.documentElement): string {
+  const name = /^(?:var\()?(--[\w-]+)\)?$/.exec(color)?.[1];
+  if (!name) return color;
+  const value = getComputedStyle(element).getPropertyValue(name).trim();
+  return value ? resolveColor(value, element) : "#888888";
+}
