@@ -4,6 +4,10 @@ A local folder needs nothing but Python, so that runs are listed without importi
 through ``pyarrow.fs``, or through fsspec where pyarrow does not know the scheme.
 """
 
+# pyarrow ships no types, so that what it returns is unknown to pyright.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 import errno
@@ -69,7 +73,7 @@ class Folder(ABC):
     def open_arrow(self, relative: str) -> Any:
         """The file as a seekable pyarrow source, read lazily. To be closed by the caller."""
 
-    def delete_partials(self, relative: str = "") -> None:
+    def delete_partials(self, relative: str = "") -> None:  # noqa: B027  # an object store shows nothing unfinished
         """Delete what a killed writer left unfinished. Only for who holds the writer's lock."""
 
 

@@ -38,10 +38,10 @@ class WriterLock(ABC):
     def release(self) -> None:
         """Let the next writer in. May be called twice."""
 
-    def beat(self) -> None:
+    def beat(self) -> None:  # noqa: B027  # most locks need no heartbeat
         """Say that the writer lives; called often, does something only where that is needed."""
 
-    def forget(self) -> None:
+    def forget(self) -> None:  # noqa: B027  # most locks hold nothing that a child inherits
         """Called in a forked child: give up our copy without releasing the parent's lock."""
 
 

@@ -5,14 +5,18 @@ one write of ``rewind.json`` says from which row on, in which table, only the ne
 are deleted. A process killed before that write has changed nothing; killed after it, the next writer finishes.
 """
 
+# pyarrow ships no types, so that what it returns is unknown to pyright.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pellucid.errors import RunCorruptedError
 from pellucid.store.filesystem import Folder
@@ -117,11 +121,12 @@ def _kept_rows(folder: Folder, table: str, token: str, after_step: int) -> tuple
     for segment in chosen:
         try:
             steps = read_segment(folder, table, segment, columns=["step"]).column("step")
-            stays = pc.fill_null(pc.less_equal(steps, after_step), after_step >= 0)
-            if cut is None and not pc.all(stays).as_py():
+            # A row without a step stays unless all go.
+            stays = (np.asarray(steps.fill_null(0)) <= after_step) & (after_step >= 0)
+            if cut is None and not stays.all():
                 cut = segment.first
-            if cut is not None and pc.any(stays).as_py():
-                kept.append(read_segment(folder, table, segment).filter(stays))
+            if cut is not None and stays.any():
+                kept.append(read_segment(folder, table, segment).filter(pa.array(stays)))
         except RunCorruptedError:
             if cut is None:
                 cut = segment.first  # what cannot be read is let go with what comes after it

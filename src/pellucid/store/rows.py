@@ -1,5 +1,9 @@
 """Rows in memory, on their way to disk: taken in within a microsecond, made columns by the thread that writes."""
 
+# pyarrow ships no types, so that what it returns is unknown to pyright.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 from collections import deque

@@ -1,5 +1,9 @@
 """Reading a run, finished or while it is written. pyarrow is imported with the first table, torch never."""
 
+# pyarrow ships no types, so that what it returns is unknown to pyright.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 import dataclasses
@@ -176,11 +180,9 @@ class Run:
 
         self._check_columns(name, ())
         try:
-            for _ in range(_ATTEMPTS):
-                rewind = read_rewind(self._folder)
-                found = list_segments(self._folder, name)
-                if read_rewind(self._folder) == rewind:
-                    break
+            rewind, found = read_rewind(self._folder), list_segments(self._folder, name)
+            while (again := read_rewind(self._folder)) != rewind:
+                rewind, found = again, list_segments(self._folder, name)
         except OSError as error:
             raise explain_storage_error(error, self.location) from error
         chosen, _, gaps = resolve_segments(rewind.visible(name, found) if rewind else found)
@@ -262,9 +264,9 @@ class Run:
 
 
 def _where(rows: pa.Table, column: str, value: Any) -> pa.Table:
-    import pyarrow.compute as pc
+    from pyarrow.compute import field
 
-    return rows.filter(pc.equal(rows.column(column).cast("string"), value))
+    return rows.filter(field(column).cast("string") == value)
 
 
 def open_run(path_or_id: str | Path, runs_dir: str | Path | None = None) -> Run:

@@ -1,5 +1,9 @@
 """Segments: a table's rows as Parquet files named by the rows they hold, so that a listing tells what is where."""
 
+# pyarrow ships no types, so that what it returns is unknown to pyright.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 import re

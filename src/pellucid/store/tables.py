@@ -3,6 +3,10 @@
 A run's tables live in ``segments/<table>/*.parquet``. Rows are in the order in which they were recorded.
 """
 
+# pyarrow ships no types, so that what it returns is unknown to pyright.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 import pyarrow as pa

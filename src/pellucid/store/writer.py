@@ -1,5 +1,9 @@
 """Writing a run: rows from the training thread cost microseconds; a daemon thread brings them to disk."""
 
+# pyarrow ships no types, so that what it returns is unknown to pyright.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 import atexit
@@ -391,8 +395,8 @@ class RunWriter:
     def __reduce__(self) -> tuple[Any, ...]:
         return _inert_writer, (self.location, self._manifest)
 
-    def _become_inert(self) -> None:
-        """In a forked child: everything here belongs to the parent."""
+    def become_inert(self) -> None:
+        """Do nothing from now on: in a forked child everything here belongs to the parent."""
         self._inert = True
         self._buffers = {}
         self._lock.forget()
@@ -453,7 +457,7 @@ def _inert_writer(location: str, manifest: RunManifest) -> RunWriter:
     """What a pickled writer becomes in another process: one that does nothing."""
     folder = open_folder(location) if is_uri(location) else LocalFolder(location)
     writer = RunWriter(folder, manifest, _NoLock(), "00000000")
-    writer._become_inert()
+    writer.become_inert()
     return writer
 
 
@@ -470,7 +474,7 @@ def _close_at_exit() -> None:
 
 def _after_fork() -> None:
     for writer in list(_OPEN_WRITERS):
-        writer._become_inert()
+        writer.become_inert()
     _OPEN_WRITERS.clear()
 
 

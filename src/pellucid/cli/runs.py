@@ -1,0 +1,108 @@
+"""``pellucid runs``: which runs there are."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from pellucid.store.listing import RunSummary
+
+__all__ = ["age_of", "match_runs", "runs_command"]
+
+_MOST_FIGURES = 2
+_STYLES = {"running": "cyan", "finished": "green", "stopped": "yellow", "interrupted": "yellow", "failed": "red"}
+
+
+def runs_command(
+    words: Annotated[
+        list[str] | None, typer.Argument(help="Only runs that have all these words in id, name, status, task …")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Say it as JSON.")] = False,
+    runs_dir: Annotated[str | None, typer.Option("--runs-dir", help="Folder of the runs.")] = None,
+) -> None:
+    """List the runs of a folder, newest first."""
+    from pellucid.store.listing import list_runs
+    from pellucid.store.locations import default_runs_dir
+
+    folder = runs_dir or str(default_runs_dir())
+    found = match_runs(list_runs(folder), words or [])
+    if as_json:
+        import json
+
+        typer.echo(json.dumps({"runs": [each.to_json() for each in found]}))
+        return
+    if not found:
+        wanted = f" that match {' '.join(words)}" if words else ""
+        typer.echo(f"There are no runs{wanted} in {folder}. Make one with `pellucid fit`.")
+        return
+    from rich.console import Console
+
+    Console().print(_table(found))
+
+
+def match_runs(runs: list[RunSummary], words: list[str]) -> list[RunSummary]:
+    """Runs in whose id, name, status, kind, task, modality, source, model or error every word occurs, in any case."""
+
+    def text(run: RunSummary) -> str:
+        parts = (run.id, run.name, run.status, run.kind, run.task, run.modality, run.source, run.model, run.error)
+        return " ".join(parts).casefold()
+
+    return [run for run in runs if all(word.casefold() in text(run) for word in words)]
+
+
+def age_of(created_at: str, now: datetime | None = None) -> str:
+    """How long ago that was, in the largest unit that fits.
+
+    >>> age_of("2026-01-01T10:00:00+00:00", datetime(2026, 1, 1, 13, 30, tzinfo=UTC))
+    '3 h'
+    """
+    try:
+        since = (now or datetime.now(UTC)) - datetime.fromisoformat(created_at)
+    except (ValueError, TypeError):  # damaged, or without a time zone
+        return "?"
+    seconds = max(0, int(since.total_seconds()))
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
+
+
+def _table(runs: list[RunSummary]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("id", no_wrap=True)
+    for heading in ("name", "age", "status", "task", "figures", "epochs"):
+        table.add_column(heading, overflow="fold")
+    for run in runs:
+        if run.error:
+            table.add_row(run.id, "", "", Text("unreadable", style="red"), Text(run.error), "", "")
+            continue
+        table.add_row(
+            run.id,
+            Text(run.name),
+            age_of(run.created_at),
+            Text(run.status, style=_STYLES.get(run.status, "")),
+            Text(run.task),
+            _figures(run),
+            _epochs(run),
+        )
+    return table
+
+
+def _figures(run: RunSummary) -> str:
+    """The first headline figures, as the run's maker ordered them."""
+    return ", ".join(f"{name} {value:.4g}" for name, value in list(run.metrics.items())[:_MOST_FIGURES])
+
+
+def _epochs(run: RunSummary) -> str:
+    if run.epoch is None:
+        return ""
+    return f"{run.epoch}/{run.epochs_planned}" if run.epochs_planned else str(run.epoch)
