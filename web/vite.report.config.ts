@@ -14,6 +14,12 @@ export default defineConfig({
     outDir: here("../src/pellucid/server/static/report"),
     emptyOutDir: true,
     target: "es2022",
-    lib: { entry: here("hosts/report/main.ts"), name: "PellucidReport", formats: ["iife"], fileName: () => "report.js", cssFileName: "report" },
+    lib: {
+      entry: here("hosts/report/main.ts"),
+      name: "PellucidReport",
+      formats: ["iife"],
+      fileName: () => "report.js",
+      cssFileName: "report",
+    },
   },
 });

@@ -91,7 +91,9 @@ export function distinct(frame: Frame, name: string): string[] {
 export function rowsWhere(frame: Frame, wanted: Readonly<Record<string, string>>): Int32Array<ArrayBuffer> {
   const tests = Object.entries(wanted).map(([name, text]) => {
     const column = frame.columns[name];
-    return column?.kind === "labels" ? { codes: column.codes, code: column.labels.indexOf(text) } : { codes: [], code: -1 };
+    return column?.kind === "labels"
+      ? { codes: column.codes, code: column.labels.indexOf(text) }
+      : { codes: [], code: -1 };
   });
   const rows: number[] = [];
   for (let row = 0; row < frame.rows; row++) {

@@ -53,7 +53,10 @@ export function formatDuration(seconds: number | null | undefined): string {
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole} s`;
   return (
-    pair(whole, 60, 60, "min", "s") ?? pair(whole, 3600, 24, "h", "min", 60) ?? pair(whole, 86400, Infinity, "d", "h", 3600) ?? ""
+    pair(whole, 60, 60, "min", "s") ??
+    pair(whole, 3600, 24, "h", "min", 60) ??
+    pair(whole, 86400, Infinity, "d", "h", 3600) ??
+    ""
   );
 }
 
@@ -91,11 +94,20 @@ export function formatMetric(name: string, value: number | null | undefined): st
 /** `validation_log_loss` → "Validation log loss"; known abbreviations stay in capitals. */
 export function formatName(name: string): string {
   const words = name.replaceAll(/[_.]/g, " ").trim();
-  const text = words.replaceAll(/\b(mae|mse|rmse|roc|auc|pr|lr)\b/g, (word) => word.toUpperCase()).replaceAll(/\br2\b/g, "R²");
+  const text = words
+    .replaceAll(/\b(mae|mse|rmse|roc|auc|pr|lr)\b/g, (word) => word.toUpperCase())
+    .replaceAll(/\br2\b/g, "R²");
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-function pair(seconds: number, unit: number, limit: number, name: string, restName: string, restUnit = 1): string | null {
+function pair(
+  seconds: number,
+  unit: number,
+  limit: number,
+  name: string,
+  restName: string,
+  restUnit = 1,
+): string | null {
   const count = Math.floor(seconds / unit);
   if (count >= limit) return null;
   const rest = Math.floor((seconds - count * unit) / restUnit);

@@ -1,0 +1,261 @@
+/** From what a chart is asked to show to what uPlot wants to hear. */
+
+import uPlot from "uplot";
+import { formatNumber, formatShort } from "./format";
+import { resolveColor } from "./theme.svelte";
+
+export interface ChartSeries {
+  readonly label: string;
+  readonly values: ArrayLike<number | null | undefined>;
+  /** A CSS colour or `var(--token)`. */
+  readonly color: string;
+  readonly dashed?: boolean;
+  readonly width?: number;
+  /** Drawn behind and lighter: the raw values under a smoothed line. */
+  readonly faint?: boolean;
+  /** Mark every value with a dot. */
+  readonly points?: boolean;
+  /** `false` leaves the dots alone. */
+  readonly line?: boolean;
+  /** Mark NaN and infinite values on the rim; for series in which NaN does not mean "not measured". */
+  readonly markGaps?: boolean;
+  /** Not in the legend. */
+  readonly unlisted?: boolean;
+  readonly format?: (value: number) => string;
+}
+
+/** A vertical line: an event, the best epoch, a suggested rate. */
+export interface ChartMark {
+  readonly x: number;
+  readonly label: string;
+  readonly color?: string;
+}
+
+/** A filled region between two curves. */
+export interface ChartBand {
+  readonly low: ArrayLike<number>;
+  readonly high: ArrayLike<number>;
+  readonly color: string;
+}
+
+export interface ChartLook {
+  readonly series: readonly ChartSeries[];
+  readonly bands: readonly ChartBand[];
+  readonly hidden: ReadonlySet<string>;
+  readonly log: boolean;
+  readonly logX: boolean;
+  readonly sync: string | undefined;
+  readonly xLabel: string | undefined;
+  readonly yLabel: string | undefined;
+  readonly xFormat: ((value: number) => string) | undefined;
+  readonly yFormat: ((value: number) => string) | undefined;
+  readonly xRange: readonly [number, number] | undefined;
+  readonly yRange: readonly [number, number] | undefined;
+  readonly compact: boolean;
+}
+
+/** What changes while a chart stands: read by the drawing hooks at each redraw. */
+export interface ChartState {
+  readonly marks: readonly ChartMark[];
+  readonly gaps: readonly { readonly x: number; readonly color: string }[];
+}
+
+type Points = (number | null)[];
+
+/** uPlot's data: finite numbers or null. Logarithmic scales have no place for zero and below. */
+export function chartData(x: ArrayLike<number>, look: Pick<ChartLook, "series" | "bands" | "log">): uPlot.AlignedData {
+  const columns = [
+    ...look.bands.flatMap((band) => [band.high, band.low]),
+    ...look.series.map((series) => series.values),
+  ].map((values) => drawable(values, x.length, look.log));
+  return [Array.from(x), ...columns] as uPlot.AlignedData;
+}
+
+function drawable(values: ArrayLike<number | null | undefined>, length: number, log: boolean): Points {
+  const out: Points = new Array<number | null>(length);
+  for (let index = 0; index < length; index++) {
+    const value = values[index];
+    out[index] = value !== null && value !== undefined && Number.isFinite(value) && (!log || value > 0) ? value : null;
+  }
+  return out;
+}
+
+/** Where series that ask for it are NaN or infinite. */
+export function findGaps(x: ArrayLike<number>, series: readonly ChartSeries[]): ChartState["gaps"] {
+  const gaps: { x: number; color: string }[] = [];
+  for (const { values, color, markGaps } of series) {
+    if (!markGaps) continue;
+    for (let index = 0; index < x.length; index++) {
+      const value = values[index];
+      if (typeof value === "number" && !Number.isFinite(value)) gaps.push({ x: x[index] ?? 0, color });
+    }
+  }
+  return gaps;
+}
+
+/** uPlot's options for a look. `state` is asked at each redraw; `onCursor` hears the index under the cursor. */
+export function chartOptions(
+  look: ChartLook,
+  size: { width: number; height: number },
+  state: () => ChartState,
+  onCursor: (index: number | null) => void,
+): uPlot.Options {
+  return {
+    ...size,
+    padding: [8, 10, look.compact ? 4 : 0, look.compact ? 4 : 0],
+    legend: { show: false },
+    cursor: {
+      y: false,
+      drag: { x: true, y: false, setScale: true },
+      points: { size: 7, width: 2, fill: () => resolveColor("--surface") },
+      ...(look.sync ? { sync: { key: look.sync, setSeries: false } } : {}),
+    },
+    scales: { x: xScale(look), y: yScale(look) },
+    axes: [xAxis(look), yAxis(look)],
+    series: [{}, ...look.bands.flatMap(bandSeries), ...look.series.map((series) => lineSeries(series, look.hidden))],
+    bands: look.bands.map((band, index) => ({
+      series: [2 * index + 1, 2 * index + 2],
+      fill: () => withOpacity(band.color, "24"),
+    })),
+    hooks: {
+      setCursor: [(plot) => onCursor(plot.cursor.idx ?? null)],
+      draw: [(plot) => drawMarks(plot, state())],
+    },
+  };
+}
+
+function xScale(look: ChartLook): uPlot.Scale {
+  const scale: uPlot.Scale = { time: false, distr: look.logX ? 3 : 1 };
+  return look.xRange ? { ...scale, range: [...look.xRange] } : scale;
+}
+
+function yScale(look: ChartLook): uPlot.Scale {
+  const scale: uPlot.Scale = { distr: look.log ? 3 : 1 };
+  return look.yRange ? { ...scale, range: [...look.yRange] } : scale;
+}
+
+const AXIS_FONT = '11px ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
+
+function axis(label: string | undefined): uPlot.Axis {
+  return {
+    font: AXIS_FONT,
+    labelFont: AXIS_FONT,
+    stroke: () => resolveColor("--ink-3"),
+    grid: { stroke: () => resolveColor("--grid"), width: 1 },
+    ticks: { show: false },
+    gap: 6,
+    ...(label ? { label, labelSize: 18, labelGap: 2 } : {}),
+  };
+}
+
+function xAxis(look: ChartLook): uPlot.Axis {
+  const format = look.xFormat ?? formatShort;
+  return {
+    ...axis(look.xLabel),
+    size: 26,
+    space: 56,
+    show: !look.compact,
+    grid: { show: false },
+    values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : format(tick))),
+  };
+}
+
+function yAxis(look: ChartLook): uPlot.Axis {
+  const format = look.yFormat ?? ((value: number) => formatNumber(value, 3));
+  return {
+    ...axis(look.yLabel),
+    space: look.log ? 18 : 30,
+    show: !look.compact,
+    size: (plot, labels) => axisWidth(plot, labels),
+    values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : format(tick))),
+  };
+}
+
+/** At least 44 px, so that charts stacked over one another line up. */
+function axisWidth(plot: uPlot, labels: readonly string[] | null): number {
+  if (!labels?.length) return 44;
+  const longest = labels.reduce((best, text) => (text && text.length > best.length ? text : best), "");
+  plot.ctx.save();
+  plot.ctx.font = AXIS_FONT;
+  const width = plot.ctx.measureText(longest).width;
+  plot.ctx.restore();
+  return Math.max(44, Math.ceil(width) + 14);
+}
+
+function bandSeries(): uPlot.Series[] {
+  return [0, 1].map(() => ({ stroke: "transparent", width: 0, points: { show: false } }));
+}
+
+function lineSeries(series: ChartSeries, hidden: ReadonlySet<string>): uPlot.Series {
+  const stroke = () => (series.faint ? withOpacity(series.color, "40") : resolveColor(series.color));
+  const onlyDots = series.line === false;
+  return {
+    label: series.label,
+    show: !hidden.has(series.label),
+    stroke,
+    width: onlyDots ? 0 : (series.width ?? (series.faint ? 1 : 1.75)),
+    spanGaps: false,
+    ...(series.dashed ? { dash: [5, 4] } : {}),
+    points: {
+      show: series.points || onlyDots ? true : isolatedOnly,
+      size: onlyDots ? 4 : 5,
+      fill: stroke,
+      stroke,
+      width: 0,
+    },
+  };
+}
+
+/** A lone value between two gaps would be invisible as a line: show the dots of very short series. */
+function isolatedOnly(plot: uPlot, index: number): boolean {
+  const values = plot.data[index];
+  return values !== undefined && values.length <= 3;
+}
+
+/** A six-digit hex colour with an alpha byte. */
+function withOpacity(color: string, alpha: string): string {
+  const resolved = resolveColor(color);
+  return /^#[\da-f]{6}$/i.test(resolved) ? resolved + alpha : resolved;
+}
+
+function drawMarks(plot: uPlot, { marks, gaps }: ChartState): void {
+  const { ctx, bbox } = plot;
+  const ratio = uPlot.pxRatio;
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+  ctx.clip();
+  ctx.font = `${10.5 * ratio}px ui-sans-serif, system-ui, sans-serif`;
+  ctx.lineWidth = ratio;
+  for (const mark of marks) drawMark(plot, mark, ratio);
+  for (const gap of gaps) {
+    ctx.fillStyle = resolveColor("--bad");
+    const x = plot.valToPos(gap.x, "x", true);
+    const y = bbox.top + 4 * ratio;
+    ctx.beginPath();
+    ctx.moveTo(x - 3.5 * ratio, y);
+    ctx.lineTo(x + 3.5 * ratio, y);
+    ctx.lineTo(x, y + 6 * ratio);
+    ctx.fill();
+  }
+  ctx.restore();
+}
+
+function drawMark(plot: uPlot, mark: ChartMark, ratio: number): void {
+  const { ctx, bbox } = plot;
+  const x = plot.valToPos(mark.x, "x", true);
+  if (!Number.isFinite(x)) return;
+  const color = resolveColor(mark.color ?? "--ink-3");
+  ctx.strokeStyle = color;
+  ctx.fillStyle = color;
+  ctx.setLineDash([3 * ratio, 3 * ratio]);
+  ctx.beginPath();
+  ctx.moveTo(x, bbox.top);
+  ctx.lineTo(x, bbox.top + bbox.height);
+  ctx.stroke();
+  ctx.setLineDash([]);
+  const leftward = x > bbox.left + bbox.width * 0.7;
+  ctx.textAlign = leftward ? "right" : "left";
+  ctx.textBaseline = "top";
+  ctx.fillText(mark.label, x + (leftward ? -5 : 5) * ratio, bbox.top + 3 * ratio);
+}
