@@ -89,7 +89,7 @@ def refuse_unread(name: str, names: Any, read: Any, wanted: str, *, place: str) 
         cell = names.iloc[unread[0]]
         raise DataError(
             f"{cell!r} is not {wanted}",
-            place=f"{place}, column {name!r}, row {unread[0] + 1} below the header",
+            place=f"{place}, column {name!r}, row {int(names.index[unread[0]]) + 1} below the header",
             remedy="correct the cell or leave it empty",
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,6 +52,7 @@ _IDENTIFIER_WORDS = {
     "serial",
 }
 _TIME_WORDS = {"year", "month", "week", "day", "hour", "minute", "date", "time", "age", "step", "t", "x"}
+_MOST_WORDS_FOR_MISSING = 3
 _ENOUGH = 10
 """Rows below which no column is taken for an identifier or free text."""
 
@@ -170,17 +171,19 @@ def _words(name: str) -> set[str]:
 
 def _infer_text(name: str, names: Any, rows: int) -> Column:
     """A column of text: numbers, dates or truth values stored as text, names, identifiers or free text."""
-    marks = tuple(mark for mark in MARKS if (names == mark).any())
-    present = names.mask(names.isin(marks), None).dropna() if marks else names.dropna()
-    fields: dict[str, Any] = {"stored_as_text": True, "marks": marks}
-    distinct = present.unique()
-    if not len(distinct):
+    counts = names.value_counts()  # every rule looks at each different text once
+    texts = type(names)(counts.index.to_numpy(dtype=object))
+    amounts = counts.to_numpy()
+    marked = texts.isin(MARKS).to_numpy()
+    fields: dict[str, Any] = {"stored_as_text": True, "marks": tuple(sorted(texts[marked]))}
+    texts, amounts = texts[~marked].reset_index(drop=True), amounts[~marked]
+    if not len(texts):
         return Column(name, "empty", note="every cell is missing", **fields)
     return (
-        _infer_truth(name, distinct, fields)
-        or _infer_text_number(name, present, rows, fields)
-        or _infer_date(name, distinct, fields)
-        or _infer_names(name, present, rows, fields)
+        _infer_truth(name, texts.to_numpy(), fields)
+        or _infer_text_number(name, texts, amounts, rows, fields)
+        or _infer_date(name, texts, fields)
+        or _infer_names(name, texts, amounts, rows, fields)
     )
 
 
@@ -193,41 +196,37 @@ def _infer_truth(name: str, distinct: np.ndarray, fields: dict[str, Any]) -> Col
     return None
 
 
-def _infer_text_number(name: str, present: Any, rows: int, fields: dict[str, Any]) -> Column | None:
+def _infer_text_number(name: str, texts: Any, amounts: np.ndarray, rows: int, fields: dict[str, Any]) -> Column | None:
     """Numbers stored as text, perhaps with thousands marks, a decimal comma, a unit, or a few words for "missing"."""
-    with_comma = present[present.str.contains(",", regex=False)]
+    with_comma = texts[texts.str.contains(",", regex=False).astype(bool)]
     decimal = "."
     if len(with_comma):
         bare = with_comma.str.replace(UNITS, "", regex=True)
         if not bare.str.fullmatch(THOUSANDS).all() and bare.str.fullmatch(DECIMAL_COMMA).mean() > 0.8:
             decimal = ","
-    numbers = text_to_numbers(present, decimal)
-    unread = present[numbers.isna()]
-    words = tuple(sorted(unread.unique())) if len(unread) <= 0.2 * len(present) else ()
-    if len(unread) and not 0 < len(words) <= 3:
+    numbers = text_to_numbers(texts, decimal)
+    unread = numbers.isna().to_numpy()
+    few = amounts[unread].sum() <= 0.2 * amounts.sum() and unread.sum() <= _MOST_WORDS_FOR_MISSING
+    if unread.any() and not few:
         return None
+    words = tuple(sorted(texts[unread]))
     notes = ["numbers stored as text"]
     notes += [f"decimal comma: {with_comma.iloc[0]!r}"] if decimal == "," else []
     notes += [f"thousands marked: {with_comma.iloc[0]!r}"] if len(with_comma) and decimal == "." else []
     absent = (*fields["marks"], *words)
     notes += [f"read as missing: {', '.join(map(repr, absent))}"] if absent else []
-    fields = {**fields, "marks": absent}
-    column = _infer_number(name, numbers.dropna(), rows, decimal=decimal, **fields)
-    return Column(**{**column.__dict__, "note": "; ".join([*notes, *([column.note] if column.note else [])])})
+    present = type(texts)(np.repeat(numbers[~unread].to_numpy(), amounts[~unread]))
+    column = _infer_number(name, present, rows, decimal=decimal, **{**fields, "marks": absent})
+    return replace(column, note="; ".join([*notes, *([column.note] if column.note else [])]))
 
 
-def _infer_date(name: str, distinct: np.ndarray, fields: dict[str, Any]) -> Column | None:
+def _infer_date(name: str, texts: Any, fields: dict[str, Any]) -> Column | None:
     """Dates stored as text in one of the usual formats."""
-    if len(distinct) < 2 or not all(_DATE_LIKE.match(str(value)) for value in distinct[:50]):
+    if len(texts) < 2 or not all(_DATE_LIKE.match(text) for text in texts.head(50)):
         return None
-    import pandas
-
-    texts = pandas.Series(distinct, dtype=object)
-    fitting = [
-        form
-        for form in _DATE_FORMATS
-        if not text_to_dates(texts.head(50), form).isna().any() and not text_to_dates(texts, form).isna().any()
-    ]
+    first = texts.head(50)
+    likely = [form for form in _DATE_FORMATS if not text_to_dates(first, form).isna().any()]
+    fitting = [form for form in likely if not text_to_dates(texts, form).isna().any()]
     if not fitting:
         return None
     note = f"dates stored as text, read as {fitting[0].replace('ISO8601', 'year-month-day')}"
@@ -236,21 +235,21 @@ def _infer_date(name: str, distinct: np.ndarray, fields: dict[str, Any]) -> Colu
     return Column(name, "date", date_format=fitting[0], note=note, **fields)
 
 
-def _infer_names(name: str, present: Any, rows: int, fields: dict[str, Any]) -> Column:
+def _infer_names(name: str, texts: Any, amounts: np.ndarray, rows: int, fields: dict[str, Any]) -> Column:
     """Categories, identifiers or free text."""
-    distinct = present.nunique()
+    distinct, present = len(texts), int(amounts.sum())
     if distinct == 1:
-        if len(present) == rows:
+        if present == rows:
             return Column(name, "constant", note="every cell holds the same value", **fields)
         return Column(name, "category", note="one value or missing: read as two categories", **fields)
     if rows < _ENOUGH:
         return Column(name, "category", **fields)
-    words = float((present.str.count(r"\s+") + 1).mean())
-    if distinct == len(present) and distinct > 0.9 * rows and words <= 8:
+    words = float(np.average(texts.str.count(r"\s+").to_numpy("float64") + 1, weights=amounts))
+    if distinct == present and distinct > 0.9 * rows and words <= 8:
         return Column(name, "identifier", note="its names are all different and only tell rows apart", **fields)
-    gaps = 1 - len(present) / rows
-    if distinct > 20 and distinct > 0.5 * len(present) and (gaps < 0.05 or words > 3):
-        note = f"{distinct} different values in {len(present)} rows: read it as text to learn from it"
+    gaps = 1 - present / rows
+    if distinct > 20 and distinct > 0.5 * present and (gaps < 0.05 or words > 3):
+        note = f"{distinct} different values in {present} rows: read it as text to learn from it"
         return Column(name, "text", note=note, **fields)
     note = f"{', '.join(map(repr, fields['marks']))} read as missing" if fields["marks"] else ""
     return Column(name, "category", note=note, **fields)

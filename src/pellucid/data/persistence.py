@@ -13,10 +13,11 @@ __all__ = ["DOCUMENT", "load_estimator", "read_document", "save_estimator", "wri
 DOCUMENT = "preparation.json"
 
 _TRUSTED = {
+    "numpy.dtype",
     "pellucid.data.preprocessing.DateParts",
     "pellucid.data.preprocessing.Winsorizer",
 }
-"""Classes of ours that may stand in a saved estimator, beside those that skops itself trusts."""
+"""Classes that may stand in a saved estimator, beside those that skops itself trusts."""
 
 
 def write_document(folder: Path, document: dict[str, Any], *, modality: str, version: int = 1) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pellucid.results.data_report import DataReport
 
-__all__ = ["Modality", "Prepared", "Preparation", "RawRows", "Split", "Task"]
+__all__ = ["Modality", "Preparation", "Prepared", "RawRows", "Split", "Task"]
 
 Modality = Literal["table", "image", "text", "series"]
 Task = Literal["classification", "regression"]
@@ -29,8 +29,8 @@ class Split:
             ``uint8`` where they came so (``Prepared.scale_inputs`` makes floats of a batch); ``(batch, steps)`` int64
             token numbers for text, 0 is padding; ``(batch, steps, features)`` floats for series.
         targets: ``(batch,)`` int64 class numbers, or ``(batch, outputs)`` floats, standardised where
-            ``Prepared.target_scale`` says so. For many-to-many text ``(batch, steps)`` int64, -100 where there is none.
-        rows: ``(batch,)`` the row numbers in the source, counted from 0 (for a series: of the window's last known value).
+            ``Prepared.target_scale`` says so. For many-to-many text ``(batch, steps)`` int64, -100 for none.
+        rows: ``(batch,)`` the row numbers in the source, from 0 (for a series: of the window's last known value).
     """
 
     inputs: torch.Tensor
@@ -53,14 +53,17 @@ class RawRows:
 class Preparation(Protocol):
     """The fitted preprocessing of one kind of data: the same raw rows give the same inputs, for ever."""
 
-    modality: Modality
+    @property
+    def modality(self) -> Modality:
+        """The kind of data it prepares."""
+        ...
 
     def read(self, path: Path) -> RawRows:
         """Read raw rows from a file or folder shaped like the training data and transform them."""
         ...
 
     def preview(self, rows: np.ndarray) -> dict[str, Any]:
-        """What a person recognises of source rows: ``{"texts": [...]}``, ``{"images": uint8 array}`` … for the report."""
+        """What a person recognises of source rows: ``{"texts": [...]}``, ``{"images": uint8 array}`` …"""
         ...
 
     def save(self, folder: Path) -> None:
@@ -72,8 +75,8 @@ class Preparation(Protocol):
 class Prepared:
     """A source split and preprocessed: what ``pellucid fit`` trains on.
 
-    ``input_shape`` is a single example's shape without the batch axis. ``target_scale`` is ``(mean, std)`` per output of
-    a standardised regression target, so that ``prediction * std + mean`` is in the target's own unit.
+    ``input_shape`` is a single example's shape without the batch axis. ``target_scale`` is ``(mean, std)`` per output
+    of a standardised regression target, so that ``prediction * std + mean`` is in the target's own unit.
     """
 
     modality: Modality

@@ -148,11 +148,16 @@ def name_features(transformer: ColumnTransformer) -> tuple[str, ...]:
     names = []
     for name in transformer.get_feature_names_out():
         part, _, feature = str(name).partition("__")
-        names.append(f"{feature.removeprefix('missingindicator_')} is missing" if part == "missing" else feature)
+        if part == "missing":
+            feature = f"{feature.removeprefix('missingindicator_')} is missing"
+        elif part == "category" and feature.endswith(_RARE):
+            feature = f"{feature.removesuffix(_RARE)}_(rare)"
+        names.append(feature)
     return tuple(names)
 
 
 _KINDS = ("number", "boolean", "date", "category")
+_RARE = "_infrequent_sklearn"
 
 
 def _imputer(strategy: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -226,7 +226,7 @@ def _feature_or_dropped(column: Column, *, asked: bool) -> Found:
     if column.kind in _USABLE:
         return Found(column, "feature", column.note)
     if asked and column.kind == "identifier" and not column.stored_as_text:
-        return Found(Column(**{**column.__dict__, "kind": "number"}), "feature", "kept as asked for")
+        return Found(replace(column, kind="number"), "feature", "kept as asked for")
     return Found(column, "dropped", column.note)
 
 
@@ -251,7 +251,7 @@ def _order(frame: pandas.DataFrame, name: str | None, place: str) -> np.ndarray:
         return np.arange(len(frame))
     column = infer_column(frame[name], name)
     if column.kind == "identifier" and not column.stored_as_text:
-        column = Column(**{**column.__dict__, "kind": "number"})
+        column = replace(column, kind="number")
     if column.kind not in ("number", "date"):
         raise DataError(
             f"the column {name!r} is neither dates nor numbers", place=place, remedy="name another column as the time"

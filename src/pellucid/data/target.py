@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -169,7 +169,7 @@ def _numbers(column: Column, series: pandas.Series, place: str) -> np.ndarray | 
 
 def _as_number(column: Column) -> Column:
     """The column read as numbers, whatever else its values look like."""
-    return Column(**{**column.__dict__, "kind": "number"})
+    return replace(column, kind="number")
 
 
 def _infer_task(names: pandas.Series, numbers: np.ndarray | None) -> tuple[Task, str]:
