@@ -24,6 +24,15 @@ _REFERENCES = "#/components/schemas/{model}"
 
 _SAID = (models.RunsMessage, models.RunMessage, models.ErrorMessage, models.ReportData)
 
+_JSON: Schema = {
+    "description": "Any JSON value: settings and environments, whose keys depend on who wrote the run.",
+    "anyOf": [
+        *({"type": kind} for kind in ("string", "number", "boolean", "null")),
+        {"type": "array", "items": {"$ref": _REFERENCES.format(model="JsonValue")}},
+        {"type": "object", "additionalProperties": {"$ref": _REFERENCES.format(model="JsonValue")}},
+    ],
+}
+
 
 def build_contract() -> dict[str, Any]:
     """The OpenAPI document of the app, with the components that no route mentions added."""
@@ -34,6 +43,7 @@ def build_contract() -> dict[str, Any]:
     _, said = models_json_schema([(kind, "serialization") for kind in _SAID], ref_template=_REFERENCES)
     _, heard = models_json_schema([(models.WatchMessage, "validation")], ref_template=_REFERENCES)
     components.update({**said["$defs"], **heard["$defs"]})
+    components["JsonValue"] = _JSON
     components["LiveMessage"] = _any_of(["RunsMessage", "RunMessage", "ErrorMessage"])
     components.update(_result_components())
     components.update(_frame_components())

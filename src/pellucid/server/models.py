@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from typing_extensions import TypeAliasType
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 __all__ = [
     "MAX_POINTS",
     "ErrorDetail",
     "ErrorMessage",
     "ErrorReply",
-    "Json",
     "LiveMessage",
     "ReportData",
     "ResultEntry",
@@ -33,9 +31,6 @@ __all__ = [
     "Version",
     "WatchMessage",
 ]
-
-Json = TypeAliasType("Json", "str | int | float | bool | list[Json] | dict[str, Json] | None")
-"""Any JSON value: settings and environments, whose keys depend on who wrote the run."""
 
 RunKind = Literal["fit", "watch", "unknown"]
 RunStatus = Literal["running", "finished", "stopped", "failed", "interrupted", "unreadable"]
@@ -85,14 +80,11 @@ class RunSummary(_Model):
     source: str
     model: str  # one line
     parameters: int | None
-    seed: int | None
     device: str
     epochs_planned: int | None
     epoch: int | None
     step: int | None
     metrics: dict[str, float | None]  # headline figures
-    version: str  # the Pellucid that wrote it
-    resumes: int  # when it changes, rows may have been numbered anew: read tables from row 0
     error: str
 
 
@@ -124,9 +116,13 @@ class TableRows(_Model):
 class RunDetail(RunSummary):
     """All that is known of one run but its tables and results, which have addresses of their own."""
 
-    settings: dict[str, Json]
-    environment: dict[str, Json]
+    settings: dict[str, JsonValue]
+    environment: dict[str, JsonValue]
     command: str
+    seed: int | None
+    version: str  # the Pellucid that wrote it
+    resumes: int  # when it changes, rows may have been numbered anew: read tables from row 0
+    warnings: list[str]  # what of the run could not be read; the rest was
     results: list[ResultEntry]
     tables: TableRows
 
@@ -156,6 +152,7 @@ class WatchMessage(_Model):
     type: Literal["watch"]
     runs: bool = False
     run: str | None = None
+    resumes: int | None = None  # as the client last saw it: if it changed since, tables are sent from row 0
     tables: TableSubscriptions = TableSubscriptions()
 
 

@@ -29,26 +29,24 @@ def read_version(request: Request) -> Version:
 @router.get("/runs", operation_id="read_runs", response_model=RunList)
 def read_runs(request: Request) -> Response:
     """Every run of the folder, newest first."""
-    from pellucid.server.describe import describe_runs
-
-    return _json(RunList(runs=describe_runs(request.app.state.runs_dir)))
+    return _json(RunList(runs=request.app.state.index.read()))
 
 
 @router.get("/runs/{run_id}", operation_id="read_run", response_model=RunDetail)
 def read_run(request: Request, run_id: RunId) -> Response:
     """All that is known of one run but its tables and results, which have addresses of their own."""
     from pellucid.server.describe import describe_run
-    from pellucid.store.run import open_run
+    from pellucid.store.run import find_run
 
-    return _json(describe_run(open_run(run_id, request.app.state.runs_dir)))
+    return _json(describe_run(find_run(run_id, request.app.state.runs_dir)))
 
 
 @router.get("/runs/{run_id}/results/{name}", operation_id="read_result", response_class=Response, responses=_BYTES)
 def read_result(request: Request, run_id: RunId, name: str) -> Response:
     """A result's payload, as it lies on disk: a safetensors buffer."""
-    from pellucid.store.run import open_run
+    from pellucid.store.run import find_run
 
-    return _binary(open_run(run_id, request.app.state.runs_dir).result_bytes(name))
+    return _binary(find_run(run_id, request.app.state.runs_dir).result_bytes(name))
 
 
 @router.get("/runs/{run_id}/tables/{table}", operation_id="read_table", response_class=Response, responses=_BYTES)
@@ -64,9 +62,9 @@ def read_table(
 ) -> Response:
     """Rows of a table as a frame, thinned so that the extremes of every column stay."""
     from pellucid.server.frames import build_frame
-    from pellucid.store.run import open_run
+    from pellucid.store.run import find_run
 
-    run = open_run(run_id, request.app.state.runs_dir)
+    run = find_run(run_id, request.app.state.runs_dir)
     return _binary(build_frame(run, table, after=after, points=points, layer=layer, kind=kind).payload)
 
 

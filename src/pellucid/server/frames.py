@@ -1,0 +1,143 @@
+"""Rows of a table as one binary frame: typed arrays, texts as codes into labels, thinned to what a picture can show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pellucid.core.downsample import choose_rows
+from pellucid.results import codec
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pellucid.store.run import Run
+
+__all__ = ["FRAME_SCHEMA", "MOST_FRAME_BYTES", "TableFrame", "build_frame"]
+
+FRAME_SCHEMA = "table_frame/1"
+
+MOST_FRAME_BYTES = 16 * 1024 * 1024
+"""A frame with very many series is thinned further, to stay below this."""
+
+_SERIES = {"layers": ("layer",), "histograms": ("layer", "kind"), "metrics": ("split", "metric")}
+"""What tells the series of a table apart; each is thinned by itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class TableFrame:
+    """Rows ``first_row`` to ``next_row`` (not included) of a table, or a thinned choice of them, as a payload."""
+
+    payload: bytes
+    first_row: int
+    next_row: int
+    rows: int  # in the payload
+    sampled: bool
+
+
+def build_frame(
+    run: Run, table: str, *, after: int = 0, points: int = 2000, layer: str | None = None, kind: str | None = None
+) -> TableFrame:
+    """Read rows of a run's table and pack them for the front end.
+
+    Args:
+        run: The run as it stood when it was opened; rows added since are left out.
+        table: One of ``store.tables.TABLES``.
+        after: The first row wanted, counted over the whole table. Beyond the end (the run was rewound) it counts as 0.
+        points: About how many rows a series (a layer, a metric …) may have; the extremes of each numeric column stay.
+        layer: Only this layer's rows.
+        kind: Only rows of this kind.
+
+    Raises:
+        SettingsError: there is no such table, or it has no layers or kinds.
+        RunCorruptedError: its files vanish while they are read.
+    """
+    if after > run.row_count(table):
+        after = 0
+    rows = run.table(table, after=after, layer=layer, kind=kind)
+    columns = {name: _to_numpy(rows.column(name)) for name in rows.column_names}
+    chosen = _choose(columns, table, len(rows), points)
+    sampled = len(chosen) < len(rows)
+    arrays: dict[str, np.ndarray] = {}
+    described: dict[str, Any] = {}
+    for name, column in columns.items():
+        arrays[name] = column.values[chosen] if sampled else column.values
+        reference = {"$array": name}
+        described[name] = reference if column.labels is None else {"codes": reference, "labels": column.labels}
+    next_row = max(after, run.row_count(table))
+    document = {
+        "schema": FRAME_SCHEMA,
+        "run": run.id,
+        "table": table,
+        "first_row": after,
+        "next_row": next_row,
+        "sampled": sampled,
+        "columns": described,
+    }
+    return TableFrame(codec.pack(document, arrays), after, next_row, len(chosen), sampled)
+
+
+@dataclass(frozen=True, eq=False)
+class _Column:
+    values: np.ndarray
+    labels: list[str] | None = None
+
+
+def _choose(columns: dict[str, _Column], table: str, rows: int, points: int) -> np.ndarray:
+    """Row numbers to keep, ascending: every series thinned to the same number of points."""
+    series = _series_of_rows([columns[name] for name in _SERIES.get(table, ())], rows)
+    names = np.unique(series)
+    row_bytes = sum(column.values.itemsize * column.values[:1].size for column in columns.values())
+    most = max(1, MOST_FRAME_BYTES // max(1, row_bytes) // max(1, len(names)))
+    numeric = [column.values for column in columns.values() if column.labels is None]
+    if len(names) <= 1:
+        return choose_rows(numeric, rows, min(points, most))
+    order = np.argsort(series, kind="stable")
+    ends = np.append(np.searchsorted(series[order], names[1:]), rows)
+    kept: list[np.ndarray] = []
+    begin = 0
+    for end in ends:
+        own = order[begin:end]
+        begin = end
+        own_columns = [column[own] for column in numeric if column.ndim == 1] if len(own) > min(points, most) else []
+        kept.append(own[choose_rows(own_columns, len(own), min(points, most))])
+    return np.sort(np.concatenate(kept))
+
+
+def _series_of_rows(told_apart_by: list[_Column], rows: int) -> np.ndarray:
+    """One whole number a row, equal where all of the columns are."""
+    series = np.zeros(rows, dtype=np.int64)
+    for column in told_apart_by:
+        series = series * (len(column.labels or ()) + 1) + column.values + 1
+    return series
+
+
+def _to_numpy(column: pa.ChunkedArray) -> _Column:
+    """A column in the front end's types: 64-bit integers as float64, missing numbers as NaN, missing texts as -1."""
+    import pyarrow as pa
+
+    array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    if isinstance(array, pa.ChunkedArray):  # no chunk at all
+        array = pa.array([], type=column.type)
+    if pa.types.is_string(array.type):
+        array = array.dictionary_encode()
+    if isinstance(array, pa.DictionaryArray):
+        codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+        return _Column(codes, [str(label) for label in array.dictionary.to_pylist()])
+    if isinstance(array, pa.FixedSizeListArray):
+        return _Column(_lists_to_numpy(array))
+    values = array.to_numpy(zero_copy_only=False)  # integers with nulls become float64 here
+    if values.dtype in (np.dtype(np.int64), np.dtype(np.uint64), np.dtype(object)):
+        values = values.astype(np.float64)
+    return _Column(values)
+
+
+def _lists_to_numpy(array: pa.FixedSizeListArray) -> np.ndarray:
+    """(rows, items); a missing list is zeros."""
+    width = array.type.list_size
+    values = np.zeros((len(array), width), dtype=array.type.value_type.to_pandas_dtype())
+    present = array.is_valid().to_numpy(zero_copy_only=False).astype(bool)
+    values[present] = array.flatten().fill_null(0).to_numpy(zero_copy_only=False).reshape(-1, width)
+    return values
