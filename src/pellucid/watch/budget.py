@@ -6,6 +6,7 @@ __all__ = ["Budget"]
 
 _EARLIEST_EXPECTED_COST_S = 1e-3
 _WEIGHT_OF_LATEST = 0.3
+_MOST_GROWTH = 3.0
 
 
 class Budget:
@@ -41,6 +42,8 @@ class Budget:
     def spend(self, cost_s: float) -> None:
         """A sample was taken and cost this much."""
         weight = _WEIGHT_OF_LATEST if self.spent_s else 1.0
-        self._expected_cost_s += weight * (cost_s - self._expected_cost_s)
+        # One sample that met a busy machine must not silence the watch for long.
+        believable_s = min(cost_s, _MOST_GROWTH * self._expected_cost_s) if self.spent_s else cost_s
+        self._expected_cost_s += weight * (believable_s - self._expected_cost_s)
         self._earned_s = 0.0
         self.spent_s += cost_s

@@ -181,7 +181,13 @@ class Watch:
         step, epoch, time_s = max(self._steps.next_step - 1, 0), self._steps.epoch, self._steps.elapsed_s()
         for metric, value in values.items():
             self.writer.append(
-                "metrics", step=step, epoch=epoch, time_s=time_s, split=split, metric=metric, value=float(value)
+                "metrics",
+                step=step,
+                epoch=epoch,
+                time_s=time_s,
+                split=split,
+                metric=metric,
+                value=value.item() if isinstance(value, Tensor) else float(value),
             )
 
     # Coming and going
@@ -254,7 +260,8 @@ class Watch:
         self._in_closure = kwargs.get("closure") is not None or any(callable(a) for a in args[1:])
         if not self._in_closure:
             self._steps.see_gradients(optimizer)
-        self._sampling.before_update()
+        if self._sampling.is_on:
+            self._sampling.before_update()
 
     def _after_update(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not self._moves_the_model(optimizer):
@@ -262,7 +269,8 @@ class Watch:
         if self._in_closure:
             self._steps.see_gradients(optimizer)
             self._in_closure = False
-        self._sampling.after_update()
+        if self._sampling.is_on:
+            self._sampling.after_update()
         self._sampling.earn(self._steps.finish(optimizer))
         self._sampling.start_if_due(self._steps.next_step)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from torch import nn
 
 from pellucid.store.writer import RunWriter
@@ -51,6 +53,11 @@ class Sampling:
         self.before_update = guard(_PART, self._sampler.before_update)
         self.after_update = guard(_PART, self._after_update)
 
+    @property
+    def is_on(self) -> bool:
+        """Whether the step under way is sampled."""
+        return self._sampler.is_sampling
+
     def stop(self) -> None:
         """Take every hook off the model."""
         self._sampler.stop()
@@ -67,6 +74,7 @@ class Sampling:
             self._sampler.start(step, histograms=self._with_histograms)
 
     def _after_update(self) -> None:
+        began = time.perf_counter()
         sample = self._sampler.after_update()
         if sample is None:
             return
@@ -74,5 +82,6 @@ class Sampling:
         if sample.histograms:
             self._writer.extend("histograms", sample.histogram_rows())
         self.steps += 1
-        cost_s = self._guard.spent_s[_PART] - self._spent_before_s
+        # The guard has counted the hooks before this one; this one it counts when it ends.
+        cost_s = self._guard.spent_s[_PART] - self._spent_before_s + time.perf_counter() - began
         (self._histograms if self._with_histograms else self._figures).spend(cost_s)
