@@ -101,31 +101,33 @@ def default_network(prepared: Prepared, *, kind: NetworkKind | None = None) -> N
 
 
 def _default_mlp(prepared: Prepared, examples: int) -> NetworkSpec:
-    """Wider with more examples and more features; dropout while examples are few."""
+    """Wider with more examples; much dropout while examples are few, none on the plane, where it blurs boundaries."""
+    features = math.prod(prepared.input_shape)
     if prepared.modality == "image":
         return NetworkSpec(kind="mlp", widths=(256, 128), dropout=0.2)
-    spec = NetworkSpec(kind="mlp", widths=(64, 32), dropout=0.1)
-    if examples < 1_000:
-        spec = replace(spec, widths=(32, 16))
-    elif examples > 20_000:
-        spec = replace(spec, widths=(256, 128, 64))
-    return spec
+    if features <= 3:
+        return NetworkSpec(kind="mlp", widths=(64, 64), activation="silu")
+    if examples < 5_000:
+        return NetworkSpec(kind="mlp", widths=(64, 32), activation="silu", dropout=0.3)
+    return NetworkSpec(
+        kind="mlp", widths=(128, 64) if examples < 50_000 else (256, 128), activation="silu", dropout=0.1
+    )
 
 
 def _default_cnn(prepared: Prepared) -> NetworkSpec:
-    """Stages until about 4×4 positions are left; more channels and convolutions for coloured pictures."""
+    """Stages until at most 7×7 positions are left; more channels for colours and for very small pictures."""
     if len(prepared.input_shape) != 3:
         return NetworkSpec(kind="cnn")
     channels, height, width = prepared.input_shape
-    halvings = max(1, min(5, int(math.log2(max(2, min(height, width) / 4)) + 0.5)))
-    first = 16 if channels == 1 else 32
+    side = min(height, width)
+    halvings = max(1, math.ceil(math.log2(side / 7))) if side >= 2 else 0
+    first = 16 if channels == 1 and side >= 16 else 32
     return NetworkSpec(
         kind="cnn",
         channels=tuple(min(128, first * 2**stage) for stage in range(halvings)),
-        convolutions=1 if channels == 1 else 2,
         normalization="batch",
         dropout=0.2,
-        global_pooling=max(height, width) > 64,
+        global_pooling=side > 64,
         head_widths=(64,),
     )
 

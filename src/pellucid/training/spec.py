@@ -127,7 +127,7 @@ def _allowed(hint: Any) -> str:
         bool: "true or false",
         types.NoneType: "none",
     }
-    return words[hint]
+    return words.get(hint, f"a {hint.__name__}")
 
 
 @dataclass(frozen=True)
