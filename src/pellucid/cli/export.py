@@ -18,6 +18,7 @@ class _Format(StrEnum):
 
 def export_command(
     run: Annotated[str, typer.Argument(help="Id, beginning of an id, name or folder of a run, or 'latest'.")],
+    *,
     to: Annotated[_Format, typer.Option("--to", help="Format of the files.")] = _Format.CSV,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the files; a new one named after the run.")

@@ -22,6 +22,7 @@ def runs_command(
     words: Annotated[
         list[str] | None, typer.Argument(help="Only runs that have all these words in id, name, status, task …")
     ] = None,
+    *,
     as_json: Annotated[bool, typer.Option("--json", help="Say it as JSON.")] = False,
     runs_dir: Annotated[str | None, typer.Option("--runs-dir", help="Folder of the runs.")] = None,
 ) -> None:

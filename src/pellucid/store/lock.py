@@ -41,6 +41,9 @@ class WriterLock(ABC):
     def beat(self) -> None:  # noqa: B027  # most locks need no heartbeat
         """Say that the writer lives; called often, does something only where that is needed."""
 
+    def moved_to(self, folder: Folder) -> None:  # noqa: B027  # the kernel's lock goes with the file
+        """Say that the run's folder was renamed."""
+
     def forget(self) -> None:  # noqa: B027  # most locks hold nothing that a child inherits
         """Called in a forked child: give up our copy without releasing the parent's lock."""
 
@@ -68,6 +71,9 @@ class _HeartbeatLock(WriterLock):
         if time.monotonic() - self._last >= HEARTBEAT_S:
             self._folder.write(LOCK_FILE, _content(self._token, heartbeat=True))
             self._last = time.monotonic()
+
+    def moved_to(self, folder: Folder) -> None:
+        self._folder = folder
 
     def release(self) -> None:
         with contextlib.suppress(OSError):

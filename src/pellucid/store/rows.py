@@ -100,17 +100,22 @@ class RowBuffer:
         """One column; a value that does not fit becomes null and a problem, never an exception."""
         try:
             return _convert(values, field.type)
-        except (pa.ArrowException, TypeError, ValueError, OverflowError):
-            pass
-        kept: list[Any] = []
-        for value in values:
-            plain = value.item() if callable(getattr(value, "item", None)) and not _is_sequence(value) else value
-            try:
-                kept.append(_convert([plain], field.type)[0].as_py())
-            except (pa.ArrowException, TypeError, ValueError, OverflowError):
-                kept.append(None)
-                self.problems.append(f"{self.table}.{field.name} cannot hold {value!r:.80}")
+        except (pa.ArrowException, TypeError, ValueError, OverflowError, RuntimeError):
+            pass  # RuntimeError is how a tensor refuses to be a number
+        kept = [self._value(value, field) for value in values]
         return _convert(kept, field.type)
+
+    def _value(self, value: Any, field: pa.Field) -> Any:
+        """One value by itself, as slow as it may be: whole numbers and one-element tensors are floats, too."""
+        try:
+            if callable(getattr(value, "item", None)) and not _is_sequence(value):
+                value = value.item()
+            if pa.types.is_floating(field.type) and not isinstance(value, str | bytes | None):
+                value = float(value)
+            return _convert([value], field.type)[0].as_py()
+        except (pa.ArrowException, TypeError, ValueError, OverflowError, RuntimeError):
+            self.problems.append(f"{self.table}.{field.name} cannot hold {value!r:.80}")
+            return None
 
     def _unknown(self, given: Mapping[str, Any]) -> SettingsError:
         unknown = sorted(given.keys() - self.names)

@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+import pyarrow as pa
+
 from pellucid import __version__
 from pellucid.errors import RunError, RunNotFoundError, SettingsError, StorageError
 from pellucid.store.appender import TableAppender
@@ -167,6 +169,7 @@ class RunWriter:
         self._write_manifest()
 
     def _start(self) -> RunWriter:
+        pa.array([0])  # imports pandas, which must happen neither in the flushing thread nor while Python shuts down
         self._thread = threading.Thread(target=self._work, name=f"pellucid-{self.id}", daemon=True)
         self._thread.start()
         _OPEN_WRITERS.add(self)
@@ -288,13 +291,17 @@ class RunWriter:
         if self._inert:
             return
         with self._io_lock:
-            try:
-                for table in reversed(TABLES):  # events last in, first out: what happened is known before its effects
-                    self._tables[table].flush()
-                self._write_manifest()
-                self._lock.beat()
-            except OSError as error:
-                self._report(explain_storage_error(error, self.location).message)
+            # Events last in, first out: what happened is known before its effects. Each table by itself, so that rows
+            # leave the callers' buffers, and memory is bounded, also while nothing can be written.
+            attempts = [self._tables[table].flush for table in reversed(TABLES)]
+            failed: OSError | None = None
+            for attempt in [*attempts, self._write_manifest, self._lock.beat]:
+                try:
+                    attempt()
+                except OSError as error:
+                    failed = error
+            if failed is not None:
+                self._report(explain_storage_error(failed, self.location).message)
             else:
                 self._recover()
 
@@ -426,11 +433,12 @@ def _create_folder(runs: Folder, manifest: RunManifest, token: str) -> tuple[Fol
     try:
         lock = acquire_lock(LocalFolder(hidden), token)
         LocalFolder(hidden).write(MANIFEST_FILE, manifest.to_bytes(), durable=True)
-        hidden.rename(runs.path / manifest.id)
+        folder = LocalFolder(hidden.rename(runs.path / manifest.id))
+        lock.moved_to(folder)
     except BaseException:
         shutil.rmtree(hidden, ignore_errors=True)
         raise
-    return LocalFolder(runs.path / manifest.id), lock
+    return folder, lock
 
 
 def _sweep(runs: Path) -> None:
