@@ -90,10 +90,9 @@ def _choose(columns: dict[str, _Column], table: str, rows: int, points: int) -> 
     series = _series_of_rows([columns[name] for name in _SERIES.get(table, ())], rows)
     names = np.unique(series)
     row_bytes = sum(column.values.itemsize * column.values[:1].size for column in columns.values())
-    most = max(1, MOST_FRAME_BYTES // max(1, row_bytes) // max(1, len(names)))
-    numeric = [column.values for column in columns.values() if column.labels is None]
-    if len(names) <= 1:
-        return choose_rows(numeric, rows, min(points, most))
+    most = min(points, max(1, MOST_FRAME_BYTES // max(1, row_bytes) // max(1, len(names))))
+    numeric = [column.values for column in columns.values() if column.labels is None and column.values.ndim == 1]
+    evenly = table == "histograms"  # a picture of distributions over time has no single extreme
     order = np.argsort(series, kind="stable")
     ends = np.append(np.searchsorted(series[order], names[1:]), rows)
     kept: list[np.ndarray] = []
@@ -101,9 +100,15 @@ def _choose(columns: dict[str, _Column], table: str, rows: int, points: int) -> 
     for end in ends:
         own = order[begin:end]
         begin = end
-        own_columns = [column[own] for column in numeric if column.ndim == 1] if len(own) > min(points, most) else []
-        kept.append(own[choose_rows(own_columns, len(own), min(points, most))])
+        if len(own) > most:
+            own = own[_spread(len(own), most) if evenly else choose_rows([n[own] for n in numeric], len(own), most)]
+        kept.append(own)
     return np.sort(np.concatenate(kept))
+
+
+def _spread(rows: int, points: int) -> np.ndarray:
+    """``points`` row numbers from the first to the last, evenly; the last alone if there is but one."""
+    return np.linspace(rows - 1, 0, points).round().astype(np.int64)[::-1]
 
 
 def _series_of_rows(told_apart_by: list[_Column], rows: int) -> np.ndarray:

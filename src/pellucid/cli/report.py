@@ -1,0 +1,44 @@
+"""``pellucid report``: a run as one HTML file that opens without Pellucid and without a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["report_command"]
+
+
+def report_command(
+    run: Annotated[str, typer.Argument(help="Id, beginning of an id, name or folder of a run, or 'latest'.")],
+    *,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write. [default: <run id>.html]")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is no report of Pellucid.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Say what was written as JSON.")] = False,
+    runs_dir: Annotated[str | None, typer.Option("--runs-dir", help="Folder of the runs.")] = None,
+) -> None:
+    """Write a run as one self-contained HTML file, to keep or to send to someone."""
+    import json
+
+    from pellucid.errors import StorageError
+    from pellucid.server.report import is_report, write_report
+    from pellucid.store.run import open_run
+
+    opened = open_run(run, runs_dir)
+    path = output or Path(f"{opened.id}.html")
+    if path.exists() and not path.is_dir() and not force and not is_report(path):
+        raise StorageError(
+            "the file is there and is no report of Pellucid",
+            place=str(path),
+            remedy="give another name with -o, or overwrite it with --force",
+        )
+    size = write_report(opened, path)
+    if as_json:
+        typer.echo(json.dumps({"run": opened.id, "path": str(path), "bytes": size}))
+        return
+    typer.echo(f"{path}  ({size / 1e6:.1f} MB)")
+    if opened.status == "running":
+        typer.echo("The run is still going on: the report shows it as it stood just now.")
