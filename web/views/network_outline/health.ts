@@ -10,7 +10,9 @@ export type HealthState = "unknown" | "ok" | "watch" | "trouble";
 
 export const STATES: readonly HealthState[] = ["unknown", "ok", "watch", "trouble"];
 
-export type SignName = "spread" | "dead" | "saturation" | "gradient" | "update";
+export const SIGN_NAMES = ["spread", "dead", "saturation", "gradient", "update"] as const;
+
+export type SignName = (typeof SIGN_NAMES)[number];
 
 /** One figure of a layer's health. */
 export interface Sign {
