@@ -15,7 +15,7 @@ from pellucid.data.persistence import load_estimator, read_document, save_estima
 from pellucid.data.prepared import Modality, Prepared, RawRows, Split
 from pellucid.data.preprocessing import build_transformer, name_features
 from pellucid.data.settings import DataSettings
-from pellucid.data.splits import describe_split, split_rows
+from pellucid.data.splits import describe_split, fold_rows, split_rows
 from pellucid.data.table_reading import IN_MEMORY, TableReading, read_columns, read_source, read_table
 from pellucid.data.target import Target, encode_target, missing_column
 from pellucid.errors import PellucidError, RunCorruptedError
@@ -147,7 +147,11 @@ class TablePreparation:
 
 
 def prepare_table(
-    source: str | Path | pandas.DataFrame, settings: DataSettings | None = None, seed: int = 0
+    source: str | Path | pandas.DataFrame,
+    settings: DataSettings | None = None,
+    seed: int = 0,
+    *,
+    fold: int | None = None,
 ) -> Prepared:
     """Read a table, split it, and preprocess it by what its training rows say.
 
@@ -155,29 +159,41 @@ def prepare_table(
         source: A CSV, TSV, Parquet or JSON-lines file, an embedded set's name, or a DataFrame.
         settings: Which column is the target, how to split and preprocess; everything has a default.
         seed: Of the split, and of embedded sets made on the spot.
+        fold: Which of ``settings.folds`` folds is the test split, from 0; None splits by ``settings.split``.
 
     Raises:
         DataError: the table cannot be used; the message names file, row and column.
     """
     settings = settings or DataSettings()
     reading = read_table(source, settings, seed)
-    order = None if settings.shuffle else reading.order
-    split = split_rows(
-        len(reading.rows),
-        settings.split,
-        labels=reading.values if reading.target.classes else None,
-        groups=reading.groups,
-        shuffle=settings.shuffle,
-        seed=seed,
-        place=reading.source,
-    )
-    if order is not None:
-        split = {name: np.sort(order[positions]) for name, positions in split.items()}
-    return prepare_reading(reading, split, settings, seed)
+    return prepare_reading(reading, _split(reading, settings, seed, fold), settings, seed, fold=fold)
+
+
+def _split(reading: TableReading, settings: DataSettings, seed: int, fold: int | None) -> dict[str, np.ndarray]:
+    """Positions among the rows in use by split name, in the order of time where that is asked for."""
+    options: dict[str, Any] = {
+        "labels": reading.values if reading.target.classes else None,
+        "groups": reading.groups,
+        "shuffle": settings.shuffle,
+        "seed": seed,
+        "place": reading.source,
+    }
+    if fold is None:
+        split = split_rows(len(reading.rows), settings.split, **options)
+    else:
+        split = fold_rows(len(reading.rows), settings.folds, fractions=settings.split, **options)[fold]
+    if settings.shuffle:
+        return split
+    return {name: np.sort(reading.order[positions]) for name, positions in split.items()}
 
 
 def prepare_reading(
-    reading: TableReading, split: dict[str, np.ndarray], settings: DataSettings, seed: int, *, folds: int = 0
+    reading: TableReading,
+    split: dict[str, np.ndarray],
+    settings: DataSettings,
+    seed: int,
+    *,
+    fold: int | None = None,
 ) -> Prepared:
     """Fit the preprocessing on the training rows of a split and transform every row.
 
@@ -186,7 +202,7 @@ def prepare_reading(
         split: Positions among the rows in use, by split name.
         settings: How to preprocess.
         seed: Kept, to make embedded data again.
-        folds: How many folds the split is one of, for the report.
+        fold: Which fold the split is, for the report.
     """
     training = reading.features.iloc[split["train"]]
     transformer = build_transformer(reading.columns, settings, len(training))
@@ -209,7 +225,7 @@ def prepare_reading(
         target=reading.target.column.name if reading.target.classes else None,
         group=settings.group,
         shuffle=settings.shuffle,
-        folds=folds,
+        folds=0 if fold is None else settings.folds,
     )
     report = report_table(reading, split, transformer, names, split_method=method, seed=seed)
     return Prepared(
