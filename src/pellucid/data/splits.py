@@ -170,8 +170,9 @@ def _class_counts(sizes: Sequence[int], shares: np.ndarray) -> np.ndarray:
         quota = size * shares
         counts[number] = np.floor(quota + 1e-9)
         left = size - counts[number].sum()
-        # One extra at most for each part, so that no part is off its quota by one or more.
-        order = np.argsort(-(owed + quota - counts[number]), kind="stable")
+        rest = quota - counts[number]
+        # One extra at most for each part, and none where the quota is whole: no part is off by one or more.
+        order = np.argsort(np.where(rest > 1e-9, -(owed + rest), np.inf), kind="stable")
         if counts[number, 0] == 0:
             order = np.concatenate([[0], order[order != 0]])
         counts[number, order[:left]] += 1
