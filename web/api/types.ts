@@ -5,15 +5,28 @@ import type { components } from "./schema";
 
 type Schemas = components["schemas"];
 
-export type RunSummary = Schemas["RunSummary"];
+export type ErrorDetail = Schemas["ErrorDetail"];
+export type ErrorReply = Schemas["ErrorReply"];
+export type Json = RunDetail["settings"][string];
+export type LiveMessage = Schemas["LiveMessage"];
+export type ReportData = Schemas["ReportData"];
 export type RunDetail = Schemas["RunDetail"];
+export type RunList = Schemas["RunList"];
+export type RunStatus = RunSummary["status"];
+export type RunSummary = Schemas["RunSummary"];
+export type TableName = Schemas["TableName"];
+export type Version = Schemas["Version"];
+export type WatchMessage = Schemas["WatchMessage"];
 
-export type DataReport = Decoded<Schemas["DataReport"]>;
-export type ColumnReport = Decoded<Schemas["ColumnReport"]>;
-export type NetworkOutline = Decoded<Schemas["NetworkOutline"]>;
-export type LayerOutline = Decoded<Schemas["LayerOutline"]>;
+/** Result types by the stem of their schema. */
+export type Results = { [Stem in keyof Schemas["Results"]]: Decoded<Schemas["Results"][Stem]> };
+
 export type ClassificationEvaluation = Decoded<Schemas["ClassificationEvaluation"]>;
+export type ColumnReport = Decoded<Schemas["ColumnReport"]>;
+export type CrossValidation = Decoded<Schemas["CrossValidation"]>;
+export type DataReport = Decoded<Schemas["DataReport"]>;
+export type LayerOutline = Decoded<Schemas["LayerOutline"]>;
+export type LearningRateRange = Decoded<Schemas["LearningRateRange"]>;
+export type NetworkOutline = Decoded<Schemas["NetworkOutline"]>;
 export type RegressionEvaluation = Decoded<Schemas["RegressionEvaluation"]>;
 export type WorstExamples = Decoded<Schemas["WorstExamples"]>;
-export type CrossValidation = Decoded<Schemas["CrossValidation"]>;
-export type LearningRateRange = Decoded<Schemas["LearningRateRange"]>;

@@ -60,9 +60,12 @@ export interface ChartState {
   readonly gaps: readonly { readonly x: number; readonly color: string }[];
 }
 
-type Points = (number | null)[];
+type Points = (number | null | undefined)[];
 
-/** uPlot's data: finite numbers or null. Logarithmic scales have no place for zero and below. */
+/**
+ * uPlot's data: finite numbers, null for a gap, undefined where a series has no value at this x (the line goes on).
+ * Logarithmic scales have no place for zero and below.
+ */
 export function chartData(x: ArrayLike<number>, look: Pick<ChartLook, "series" | "bands" | "log">): uPlot.AlignedData {
   const columns = [
     ...look.bands.flatMap((band) => [band.high, band.low]),
@@ -72,10 +75,11 @@ export function chartData(x: ArrayLike<number>, look: Pick<ChartLook, "series" |
 }
 
 function drawable(values: ArrayLike<number | null | undefined>, length: number, log: boolean): Points {
-  const out: Points = new Array<number | null>(length);
+  const out: Points = new Array<number | null | undefined>(length);
   for (let index = 0; index < length; index++) {
     const value = values[index];
-    out[index] = value !== null && value !== undefined && Number.isFinite(value) && (!log || value > 0) ? value : null;
+    if (value === undefined) out[index] = undefined;
+    else out[index] = value !== null && Number.isFinite(value) && (!log || value > 0) ? value : null;
   }
   return out;
 }

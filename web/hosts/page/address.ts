@@ -1,0 +1,141 @@
+/** What is shown, as an address: which page, and everything that a person set in it. Pure, both ways. */
+
+import type { Axis } from "../../views/training_curves/curves";
+
+export type Place =
+  | { readonly page: "runs" }
+  | { readonly page: "run"; readonly id: string }
+  | { readonly page: "compare" }
+  | { readonly page: "missing"; readonly path: string };
+
+export const TABS = ["overview", "layers", "evaluation", "data", "settings"] as const;
+export type Tab = (typeof TABS)[number];
+
+/** The state of all views. Defaults are left out of the address. */
+export interface ViewState {
+  readonly tab: Tab;
+  /** The selected layer, '' for none. */
+  readonly layer: string;
+  readonly kind: string;
+  /** Where the time slider stands; null follows the latest. */
+  readonly step: number | null;
+  readonly log: boolean;
+  readonly smoothing: number;
+  readonly axis: Axis;
+  readonly search: string;
+  readonly sort: string;
+  readonly metric: string;
+  readonly split: string;
+  readonly chosenClass: string;
+  /** Runs chosen for, or shown in, a comparison. */
+  readonly runs: readonly string[];
+}
+
+export const DEFAULT_STATE: ViewState = {
+  tab: "overview",
+  layer: "",
+  kind: "",
+  step: null,
+  log: false,
+  smoothing: 0.6,
+  axis: "step",
+  search: "",
+  sort: "",
+  metric: "",
+  split: "",
+  chosenClass: "",
+  runs: [],
+};
+
+interface Field<Value> {
+  readonly name: string;
+  readonly read: (text: string) => Value | undefined;
+  readonly write: (value: Value) => string;
+}
+
+const text = (name: string): Field<string> => ({ name, read: (value) => value, write: (value) => value });
+
+function oneOf<Value extends string>(name: string, values: readonly Value[]): Field<Value> {
+  return { name, read: (value) => values.find((one) => one === value), write: (value) => value };
+}
+
+function number(name: string, low: number, high: number): Field<number> {
+  return {
+    name,
+    read: (value) => (value.trim() !== "" && Number(value) >= low && Number(value) <= high ? Number(value) : undefined),
+    write: (value) => String(Math.round(value * 1000) / 1000),
+  };
+}
+
+const FIELDS: { readonly [Key in keyof ViewState]: Field<ViewState[Key]> } = {
+  tab: oneOf("tab", TABS),
+  layer: text("layer"),
+  kind: text("kind"),
+  step: number("step", 0, Number.MAX_SAFE_INTEGER) as Field<number | null>,
+  log: { name: "log", read: (value) => value === "1", write: () => "1" },
+  smoothing: number("smooth", 0, 0.99),
+  axis: oneOf<Axis>("x", ["step", "epoch", "time"]),
+  search: text("q"),
+  sort: text("sort"),
+  metric: text("metric"),
+  split: text("split"),
+  chosenClass: text("class"),
+  runs: {
+    name: "runs",
+    read: (value) => value.split(",").filter(Boolean).map(decodeURIComponentSafely),
+    write: (value) => value.map(encodeURIComponent).join(","),
+  },
+};
+
+const KEYS = Object.keys(FIELDS) as (keyof ViewState)[];
+
+/** Which page a path names. */
+export function readPlace(path: string): Place {
+  if (path === "/" || path === "") return { page: "runs" };
+  if (path === "/compare") return { page: "compare" };
+  const run = /^\/runs\/([^/]+)\/?$/.exec(path)?.[1];
+  return run ? { page: "run", id: decodeURIComponentSafely(run) } : { page: "missing", path };
+}
+
+/** The state in a query; what is absent or makes no sense is as by default. */
+export function readState(search: string): ViewState {
+  const query = new URLSearchParams(search);
+  const state: Record<string, unknown> = { ...DEFAULT_STATE };
+  for (const key of KEYS) {
+    const value = query.get(FIELDS[key].name);
+    const read = value === null ? undefined : FIELDS[key].read(value);
+    if (read !== undefined) state[key] = read;
+  }
+  return state as unknown as ViewState;
+}
+
+/** The address of a place in a state. */
+export function writeAddress(place: Place, state: Partial<ViewState> = {}): string {
+  const query = new URLSearchParams();
+  for (const key of KEYS) writeField(query, key, state[key]);
+  const search = query.toString();
+  return search ? `${writePlace(place)}?${search}` : writePlace(place);
+}
+
+function writeField<Key extends keyof ViewState>(query: URLSearchParams, key: Key, value: ViewState[Key] | undefined): void {
+  if (value === undefined || value === null || isDefault(key, value)) return;
+  query.set(FIELDS[key].name, FIELDS[key].write(value));
+}
+
+function isDefault<Key extends keyof ViewState>(key: Key, value: ViewState[Key]): boolean {
+  return Array.isArray(value) ? value.length === 0 : value === DEFAULT_STATE[key];
+}
+
+function writePlace(place: Place): string {
+  if (place.page === "run") return `/runs/${encodeURIComponent(place.id)}`;
+  if (place.page === "compare") return "/compare";
+  return place.page === "missing" ? place.path : "/";
+}
+
+function decodeURIComponentSafely(value: string): string {
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    return value;
+  }
+}
