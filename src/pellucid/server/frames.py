@@ -93,6 +93,8 @@ def _choose(columns: dict[str, _Column], table: str, rows: int, points: int) -> 
     most = min(points, max(1, MOST_FRAME_BYTES // max(1, row_bytes) // max(1, len(names))))
     numeric = [column.values for column in columns.values() if column.labels is None and column.values.ndim == 1]
     evenly = table == "histograms"  # a picture of distributions over time has no single extreme
+    if len(names) <= 1:
+        return _spread(rows, most) if evenly and rows > most else choose_rows(numeric, rows, most)
     order = np.argsort(series, kind="stable")
     ends = np.append(np.searchsorted(series[order], names[1:]), rows)
     kept: list[np.ndarray] = []
@@ -120,7 +122,7 @@ def _series_of_rows(told_apart_by: list[_Column], rows: int) -> np.ndarray:
 
 
 def _to_numpy(column: pa.ChunkedArray) -> _Column:
-    """A column in the front end's types: 64-bit integers as float64, missing numbers as NaN, missing texts as -1."""
+    """A column in the front end's types, whatever rows it has: whole numbers as float64, what is missing NaN or -1."""
     import pyarrow as pa
 
     array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
@@ -133,10 +135,8 @@ def _to_numpy(column: pa.ChunkedArray) -> _Column:
         return _Column(codes, [str(label) for label in array.dictionary.to_pylist()])
     if isinstance(array, pa.FixedSizeListArray):
         return _Column(_lists_to_numpy(array))
-    values = array.to_numpy(zero_copy_only=False)  # integers with nulls become float64 here
-    if values.dtype in (np.dtype(np.int64), np.dtype(np.uint64), np.dtype(object)):
-        values = values.astype(np.float64)
-    return _Column(values)
+    values = array.to_numpy(zero_copy_only=False)
+    return _Column(values if values.dtype.kind == "f" else values.astype(np.float64))
 
 
 def _lists_to_numpy(array: pa.FixedSizeListArray) -> np.ndarray:

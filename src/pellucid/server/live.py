@@ -268,7 +268,7 @@ async def _tell_run(socket: WebSocket, hub: Hub, connection: _Connection) -> Non
 async def _tell_table(
     socket: WebSocket, connection: _Connection, run: Run, table: str, wanted: TableSubscription
 ) -> None:
-    """Send rows that were added since this connection's last frame; at the beginning also an empty frame."""
+    """Send what was added since this connection's last frame: also if it is nothing of the layer asked for."""
     from pellucid.server.frames import build_frame  # NumPy and pyarrow load with the first table
 
     watch = connection.watch
@@ -289,5 +289,4 @@ async def _tell_table(
         return
     connection.begun.add(table)
     connection.next_rows[table] = frame.next_row
-    if first or frame.rows or frame.first_row != after:
-        await socket.send_bytes(frame.payload)
+    await socket.send_bytes(frame.payload)
