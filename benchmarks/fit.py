@@ -2,8 +2,8 @@
 
 The network is 784-256-128-10 with ReLU, trained by Adam on batches of 200, on 20,000 made-up 28 × 28 images. All take
 turns within one process; each figure is the median over the turns of seconds per epoch. The bare loop does what people
-write by hand: shuffle, slice, forward, backward, step, and the validation loss after each epoch. It runs twice, with Adam
-as torch makes it and with ``fused=True``, which is what ``fit`` uses.
+write by hand: shuffle, slice, forward, backward, step, and the validation loss after each epoch. It runs twice, with
+Adam as torch makes it and with ``fused=True``, which is what ``fit`` uses.
 
     python benchmarks/fit.py [--turns 5] [--epochs 6]
 """
