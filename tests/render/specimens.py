@@ -1,0 +1,178 @@
+"""Small results made by hand, so that renderings can be read against what stands here."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pellucid.results.base import Result
+from pellucid.results.classification_evaluation import ClassificationEvaluation, Curve
+from pellucid.results.cross_validation import CrossValidation
+from pellucid.results.data_report import ColumnReport, DataReport, LeakageSuspect
+from pellucid.results.learning_rate_range import LearningRateRange
+from pellucid.results.network_outline import LayerOutline, NetworkOutline
+from pellucid.results.regression_evaluation import RegressionEvaluation
+from pellucid.results.worst_examples import WorstExamples
+
+
+def _worst(confidence: bool) -> WorstExamples:
+    return WorstExamples(
+        rows=np.array([7, 2]),
+        loss=np.array([2.5, 0.25]),
+        target=("yes", "no"),
+        prediction=("no", "yes"),
+        confidence=np.array([0.9179, 0.5]) if confidence else None,
+        texts=("age 29 · sex male", "age 3 · [red]x[/red]"),
+        images=None,
+        series=None,
+    )
+
+
+def classification() -> ClassificationEvaluation:
+    curve = Curve(x=np.array([0.0, 0.5, 1.0]), y=np.array([0.0, 1.0, 1.0]), area=0.75)
+    return ClassificationEvaluation(
+        split="test",
+        classes=("no", "yes"),
+        examples=10,
+        accuracy=0.7,
+        balanced_accuracy=0.6875,
+        majority_share=0.6,
+        log_loss=0.5123456,
+        precision=np.array([2 / 3, 3 / 4]),
+        recall=np.array([0.8, 0.6]),
+        f1=np.array([8 / 11, 2 / 3]),
+        support=np.array([6, 4]),
+        averages={
+            "macro": {"precision": 0.7083, "recall": 0.7, "f1": 0.697},
+            "micro": {"precision": 0.7, "recall": 0.7, "f1": 0.7},
+            "weighted": {"precision": 0.7, "recall": 0.72, "f1": 0.7},
+        },
+        confusion=np.array([[5, 1], [2, 2]]),
+        roc=(curve,),
+        precision_recall=(curve,),
+        worst=_worst(True),
+    )
+
+
+def regression() -> RegressionEvaluation:
+    return RegressionEvaluation(
+        split="validation",
+        targets=("load", "price"),
+        examples=3,
+        mae=0.5,
+        mse=0.36,
+        rmse=0.6,
+        r2=0.81,
+        baseline_mae=1.25,
+        mae_per_output=np.array([0.25, 0.75]),
+        r2_per_output=np.array([0.9, 0.72]),
+        sample_rows=np.array([4, 5, 9]),
+        sample_target=np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]),
+        sample_prediction=np.array([[1.5, 2.0], [3.0, 4.5], [4.0, 6.0]]),
+        residual_histogram=np.array([1, 3, 2]),
+        residual_edges=np.array([-1.0, -0.5, 0.0, 0.5]),
+        worst=_worst(False),
+    )
+
+
+def cross_validation() -> CrossValidation:
+    return CrossValidation(
+        folds=3,
+        method="stratified 3-fold",
+        values={"accuracy": np.array([0.9, 0.8, 1.0]), "log_loss": np.array([0.3, 0.5, 0.1])},
+        mean={"accuracy": 0.9, "log_loss": 0.3},
+        std={"accuracy": 0.1, "log_loss": 0.2},
+        sizes=np.array([10, 10, 9]),
+    )
+
+
+def learning_rate_range() -> LearningRateRange:
+    rate = np.geomspace(1e-5, 1.0, 6)
+    return LearningRateRange(
+        learning_rate=rate,
+        loss=np.array([2.3, 2.2, 1.9, 1.2, 1.0, 9.0]),
+        smoothed_loss=np.array([2.3, 2.25, 2.0, 1.5, 1.2, np.inf]),
+        suggestion=0.01,
+        steepest=0.005,
+        diverged_at=1.0,
+        optimizer="adamw",
+        reason="a tenth of the rate at which the loss was lowest",
+    )
+
+
+def network_outline() -> NetworkOutline:
+    return NetworkOutline(
+        model="CNN",
+        layers=(
+            LayerOutline("stage1.conv1", "Conv2d", "3×3, 1 → 4", (1, 8, 8), (4, 8, 8), 40, 40, 1),
+            LayerOutline("stage1.act1", "ReLU", "", (4, 8, 8), (4, 8, 8), 0, 0, 1),
+            LayerOutline("flatten", "Flatten", "", (4, 8, 8), (256,), 0, 0, 1),
+            LayerOutline("output", "Linear", "256 → 10", (256,), (10,), 2570, 0, 1),
+        ),
+        edges=((-1, 0), (0, 1), (1, 2), (2, 3)),
+        parameters=2610,
+        trainable_parameters=40,
+        parameter_bytes=10440,
+    )
+
+
+def _column(name: str, **changes: object) -> ColumnReport:
+    values: dict[str, object] = {
+        "name": name,
+        "kind": "number",
+        "role": "feature",
+        "missing": 0,
+        "distinct": 12,
+        "treatment": ("standardised",),
+        "note": "",
+        "mean": 1.5,
+        "std": 0.5,
+        "low": 0.0,
+        "median": 1.5,
+        "high": 3.0,
+        "histogram": np.array([3, 6, 3]),
+        "edges": np.array([0.0, 1.0, 2.0, 3.0]),
+        "top_values": (),
+        "top_counts": (),
+    }
+    return ColumnReport(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def data_report(classes: tuple[str, ...] = ("no", "yes")) -> DataReport:
+    return DataReport(
+        source="titanic.csv",
+        fingerprint="0" * 64,
+        modality="table",
+        task="classification" if classes else "regression",
+        rows=12,
+        rows_without_target=1,
+        columns=(
+            _column("age", missing=3, treatment=("missing → median 29.7 (+ indicator)", "standardised")),
+            _column("ticket", kind="identifier", role="dropped", treatment=(), note="every value is different"),
+            _column("survived", kind="boolean", role="target", treatment=(), distinct=2),
+        ),
+        features_out=2,
+        split_sizes={"train": 8, "validation": 2, "test": 2},
+        split_method="stratified by survived",
+        classes=classes,
+        class_counts={"train": np.array([5, 3]), "validation": np.array([1, 1]), "test": np.array([1, 1])}
+        if classes
+        else {},
+        duplicate_rows=2,
+        duplicates_across_splits=1,
+        leakage=(LeakageSuspect("boat", 0.99, "a tree on it alone reaches 0.99"),),
+        facts={"rows with missing values": "3"},
+        warnings=("few rows",),
+        sample_images=None,
+        sample_texts=(),
+        sample_labels=(),
+    )
+
+
+EVERY: dict[str, Result] = {
+    "classification_evaluation": classification(),
+    "regression_evaluation": regression(),
+    "cross_validation": cross_validation(),
+    "learning_rate_range": learning_rate_range(),
+    "network_outline": network_outline(),
+    "data_report": data_report(),
+}
