@@ -125,7 +125,7 @@ def _loss(prepared: Prepared) -> LossSpec:
 def _pace(prepared: Prepared, network: NetworkSpec, examples: int) -> _Pace:
     """Rate, decay, schedule, epochs and batch size by the kind of data and the number of examples."""
     if prepared.modality == "image":
-        return _image_pace(network, examples)
+        return _image_pace(network, examples, colored=prepared.input_shape[0] > 1)
     if prepared.modality == "text":
         return _text_pace(prepared, network, examples)
     if prepared.modality == "series":
@@ -145,10 +145,16 @@ def _table_pace(features: int, examples: int) -> _Pace:
     return _Pace(2e-3, 0.02, "cosine", epochs, batch_size, max(5, epochs // 3), why="about 4,000 steps")
 
 
-def _image_pace(network: NetworkSpec, examples: int) -> _Pace:
+_IMAGE_EPOCHS = {40_000: 3, 10_000: 10, 1_000: 15, 0: 30}
+"""Epochs for at least so many grey images; coloured ones are harder and take at least ten."""
+
+
+def _image_pace(network: NetworkSpec, examples: int, *, colored: bool) -> _Pace:
     """One-cycle, which needs few epochs (Smith and Topin 2019)."""
     batch_size = _power_of_two(examples / 40, 16, 128)
-    epochs = 3 if examples >= 40_000 else 10 if examples >= 10_000 else 15 if examples >= 1_000 else 30
+    epochs = next(epochs for least, epochs in _IMAGE_EPOCHS.items() if examples >= least)
+    if colored:
+        epochs = max(epochs, 10)
     rate = 5e-3 if network.kind == "cnn" and network.normalization == "batch" else 2e-3
     return _Pace(rate, 0.01, "one_cycle", epochs, batch_size, 0, why="a one-cycle schedule needs few epochs")
 
