@@ -20,6 +20,8 @@ from pellucid.store.tables import TABLES
 __all__ = ["RowBuffer"]
 
 _MOST_ENTRIES = 200_000
+_MOST_LABELS = 30_000
+"""Distinct labels of a column; the tables' 16-bit codes end not far beyond."""
 
 
 class RowBuffer:
@@ -36,6 +38,7 @@ class RowBuffer:
         self.problems: list[str] = []
         """What could not be converted; taken and cleared by the writer."""
         self._entries: deque[dict[str, Any] | _Block] = deque()
+        self._labels: dict[str, set[str]] = {}
         self._copies = any(pa.types.is_fixed_size_list(kind) for kind in TABLES[table].types)
 
     def append(self, row: dict[str, Any]) -> None:
@@ -98,12 +101,26 @@ class RowBuffer:
 
     def _array(self, values: Any, field: pa.Field) -> pa.Array:
         """One column; a value that does not fit becomes null and a problem, never an exception."""
+        if pa.types.is_dictionary(field.type):
+            values = self._known_labels(values, field)
         try:
             return _convert(values, field.type)
         except (pa.ArrowException, TypeError, ValueError, OverflowError, RuntimeError):
             pass  # RuntimeError is how a tensor refuses to be a number
         kept = [self._value(value, field) for value in values]
         return _convert(kept, field.type)
+
+    def _known_labels(self, values: Any, field: pa.Field) -> list[str | None]:
+        """Label by label; texts beyond the number that a column can tell apart become null and a problem."""
+        known = self._labels.setdefault(field.name, set())
+        labels = [None if value is None else str(value) for value in values]
+        for label in dict.fromkeys(labels):
+            if label is not None and label not in known and len(known) < _MOST_LABELS:
+                known.add(label)
+        if not known.issuperset(label for label in labels if label is not None):
+            self.problems.append(f"{self.table}.{field.name} has more than {_MOST_LABELS} different labels")
+            return [label if label in known else None for label in labels]
+        return labels
 
     def _value(self, value: Any, field: pa.Field) -> Any:
         """One value by itself, as slow as it may be: whole numbers and one-element tensors are floats, too."""

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pellucid.errors import RunCorruptedError, RunNotFoundError, SettingsError, StorageError
 from pellucid.store.filesystem import Folder, LocalFolder, explain_storage_error
@@ -263,10 +263,15 @@ class Run:
         return f"<Run {self.id} ({self.status})>"
 
 
-def _where(rows: pa.Table, column: str, value: Any) -> pa.Table:
-    from pyarrow.compute import field
+def _where(rows: pa.Table, column: str, label: str) -> pa.Table:
+    """Rows with this label. The scalar comes from the dictionary, since making one would import pandas."""
+    from pyarrow.compute import call_function
 
-    return rows.filter(field(column).cast("string") == value)
+    labels = rows.column(column).combine_chunks()
+    known: list[str] = labels.dictionary.to_pylist()
+    if label not in known:
+        return rows.slice(0, 0)
+    return rows.filter(call_function("equal", [labels.cast("string"), labels.dictionary[known.index(label)]]))
 
 
 def open_run(path_or_id: str | Path, runs_dir: str | Path | None = None) -> Run:
