@@ -25,7 +25,7 @@ __all__ = ["Keeper", "resume_point"]
 
 
 class Keeper:
-    """Call ``after`` after every step and epoch; ``finish`` at the end, whichever way it came.
+    """Call ``after`` after every step and epoch, ``keep`` at the end, and ``finish`` whichever way that came.
 
     A checkpoint may never be ahead of the tables on disk, or a resumed run would lack the rows between; so the tables
     are flushed first, in the same thread, in the same order.
@@ -75,17 +75,13 @@ class Keeper:
         )
         self._under_way = self._disk.submit(self._write, payload, best)
 
-    def finish(self, *, keep: bool) -> None:
-        """Write a last checkpoint if ``keep``, and wait until all is on disk.
+    def finish(self) -> None:
+        """Wait until all is on disk.
 
         Raises:
-            StorageError: it could not be written.
+            StorageError: something could not be written.
         """
-        try:
-            if keep and self._trainer.finite:
-                self.keep()
-        finally:
-            self._disk.shutdown(wait=True)
+        self._disk.shutdown(wait=True)
         self._check()
 
     def keep_final(self) -> None:

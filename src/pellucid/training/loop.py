@@ -126,6 +126,7 @@ class Trainer:
         self.device = train.inputs.device
         self.bounds = batch_bounds(len(train), steps_batch_size(settings, len(train)), model)
         self.place = _Place()
+        self.figures: dict[str, dict[str, float]] = {}  # of the last epoch
         self._measures = EpochMeasures(task, len(self.bounds), train)
         self._order = torch.empty(0, dtype=torch.int64)
         self._parameters = [p for p in model.parameters() if p.requires_grad]
@@ -147,6 +148,7 @@ class Trainer:
         progress: Progress | None = None,
         should_stop: Callable[[], bool] = lambda: False,
         after: Callable[[bool], None] = lambda epoch_ended: None,
+        before_restore: Callable[[], None] = lambda: None,
     ) -> Outcome:
         """Train until the planned epochs are done, early stopping ends it, or ``should_stop`` says so.
 
@@ -155,6 +157,7 @@ class Trainer:
             progress: Shows the state to a person.
             should_stop: Asked before every step.
             after: Called after every step (False) and every epoch (True), for checkpoints; it changes nothing here.
+            before_restore: Called at the end, before the best weights take the place of the last ones.
 
         Raises:
             TrainingError: the loss stopped being finite for several steps in a row, or the network itself raised.
@@ -170,6 +173,7 @@ class Trainer:
         finally:
             self.model.eval()
             progress.end_training()
+        before_restore()
         place = self.place
         return Outcome(place.epoch, place.step, stopped, place.early, place.best_epoch, self._restore_best())
 
@@ -201,7 +205,7 @@ class Trainer:
                 told = now
                 progress.step(place.batch)
         self._look(all_of_it=True)
-        figures = self._end_epoch()
+        figures = self.figures = self._end_epoch()
         for split, values in figures.items():
             recorder.log_metrics(split, values)
         if place.early:
