@@ -1,0 +1,14 @@
+"""How far off are the predictions?"""
+
+import tempfile
+
+from picture import show_or_write
+
+import pellucid
+
+with tempfile.TemporaryDirectory() as folder:
+    run = pellucid.fit("diabetes", runs_dir=folder)
+    evaluation = run.result("evaluation_test")
+print(evaluation)
+evaluation.plot()
+show_or_write()
