@@ -14,7 +14,12 @@ from pellucid.errors import DataError, SourceNotFoundError
 @pytest.fixture
 def frame():
     return pandas.DataFrame(
-        {"age": [29, 41, 7], "fare": [7.25, np.nan, 8.5], "name": ["Ann, A.", None, "Ümit"], "paid": [True, False, True]}
+        {
+            "age": [29, 41, 7],
+            "fare": [7.25, np.nan, 8.5],
+            "name": ["Ann, A.", None, "Ümit"],
+            "paid": [True, False, True],
+        }
     )
 
 

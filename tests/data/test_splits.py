@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pellucid.data.splits import MINIMUM_ROWS, SPLITS, describe_split, fold_rows, split_rows
@@ -20,6 +20,7 @@ def assert_partition(split, rows):
         assert (np.diff(split[name]) > 0).all()
 
 
+@settings(deadline=None)
 @given(sizes=st.lists(st.integers(1, 60), min_size=1, max_size=8), fractions=FRACTIONS, seed=st.integers(0, 99))
 def test_stratified_splits_give_each_class_its_share_within_one(sizes, fractions, seed):
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
@@ -44,6 +45,7 @@ def test_a_class_of_one_trains():
     assert 2 not in labels[np.concatenate([split["validation"], split["test"]])]
 
 
+@settings(deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 15), min_size=3, max_size=12),
     classes=st.integers(1, 3),
@@ -76,6 +78,7 @@ def test_ordered_splits_follow_each_other():
     assert split["test"].tolist() == list(range(85, 100))
 
 
+@settings(deadline=None)
 @given(rows=st.integers(MINIMUM_ROWS, 60), shuffle=st.booleans())
 def test_tiny_data_fill_every_split(rows, shuffle):
     assert_partition(split_rows(rows, shuffle=shuffle), rows)
@@ -90,6 +93,7 @@ def test_the_seed_decides():
     assert not np.array_equal(first["test"], other["test"])
 
 
+@settings(deadline=None)
 @given(
     rows=st.integers(20, 120),
     folds=st.integers(2, 5),

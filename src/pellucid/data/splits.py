@@ -9,7 +9,7 @@ import numpy as np
 
 from pellucid.errors import DataError, SettingsError
 
-__all__ = ["MINIMUM_ROWS", "SPLITS", "describe_split", "fold_rows", "split_rows"]
+__all__ = ["MINIMUM_ROWS", "SPLITS", "check_enough", "describe_split", "fold_rows", "split_rows"]
 
 SPLITS = ("train", "validation", "test")
 MINIMUM_ROWS = 6
@@ -50,12 +50,7 @@ def split_rows(
         SettingsError: the fractions are no shares, or groups are to be split in order.
     """
     shares = _check_fractions(fractions)
-    if rows < MINIMUM_ROWS:
-        raise DataError(
-            f"{rows} {'row is' if rows == 1 else 'rows are'} too few to train, validate and test on",
-            place=place,
-            remedy=f"give at least {MINIMUM_ROWS} rows",
-        )
+    check_enough(rows, place=place)
     if groups is not None:
         if not shuffle:
             raise SettingsError(
@@ -116,6 +111,20 @@ def fold_rows(
         validation = _validation_part(rest, share, labels=labels, groups=groups, shuffle=shuffle, seed=seed + number)
         parts.append({"train": np.sort(rest[~validation]), "validation": np.sort(rest[validation]), "test": test})
     return parts
+
+
+def check_enough(rows: int, *, place: str) -> None:
+    """Refuse fewer rows than can be split.
+
+    Raises:
+        DataError: there are fewer than six rows.
+    """
+    if rows < MINIMUM_ROWS:
+        raise DataError(
+            f"{rows} {'row is' if rows == 1 else 'rows are'} too few to train, validate and test on",
+            place=place,
+            remedy=f"give at least {MINIMUM_ROWS} rows",
+        )
 
 
 def describe_split(*, target: str | None = None, group: str | None = None, shuffle: bool = True, folds: int = 0) -> str:

@@ -15,6 +15,7 @@ from pellucid.data.columns import Column, infer_column, parse_column
 from pellucid.data.embedded import embedded_frame, find_embedded
 from pellucid.data.fingerprint import fingerprint
 from pellucid.data.frames import check_names, read_frame
+from pellucid.data.splits import check_enough
 from pellucid.data.target import NO_CLASS, Target, choose_target, encode_target, infer_target, missing_column
 from pellucid.errors import DataError
 
@@ -108,8 +109,9 @@ def read_table(source: str | Path | pandas.DataFrame, settings: DataSettings, se
     """
     frame = read_source(source, seed=seed)
     place = str(source) if isinstance(source, str | Path) else IN_MEMORY
-    embedded = find_embedded(source) if isinstance(source, str | Path) else None
+    embedded = find_embedded(source) if isinstance(source, str | Path) and not Path(source).exists() else None
     wanted = settings.target or (embedded.target if embedded else None)
+    check_enough(len(frame), place=place)
     name, guessed = choose_target(list(frame.columns), wanted, place=place)
     target = infer_target(frame[name], name, settings.task, place=place)
     values = encode_target(target, frame[name], place=place)
