@@ -172,7 +172,7 @@ def locate(path_or_id: str | Path, runs_dir: str | Path | None = None) -> Folder
 
 def _existing(folder: Folder) -> Folder:
     if not folder.exists(MANIFEST_FILE):
-        if folder.names("segments"):
+        if folder.exists("segments"):
             raise RunCorruptedError(
                 f"its {MANIFEST_FILE} is missing",
                 place=folder.location,
