@@ -17,6 +17,7 @@ __all__ = [
     "class_column",
     "count_example_duplicates",
     "draw_rows",
+    "number_column",
     "plain_column",
     "sample_rows",
     "split_examples",
@@ -24,6 +25,7 @@ __all__ = [
 
 _MOST_VALUES = 12
 _SAMPLES = 16
+_BINS = 30
 
 
 def draw_rows(labels: np.ndarray | None, rows: np.ndarray, limit: int | None, seed: int) -> np.ndarray:
@@ -171,3 +173,22 @@ def class_column(name: str, codes: np.ndarray, classes: tuple[str, ...], missing
     plain = plain_column(name, "category", "target", treatment, missing=missing, distinct=int((counts > 0).sum()))
     top = {"top_values": tuple(classes[i] for i in order), "top_counts": tuple(int(counts[i]) for i in order)}
     return ColumnReport(**{**plain.__dict__, **top})
+
+
+def number_column(
+    name: str, role: ColumnRole, values: np.ndarray, treatment: tuple[str, ...], *, missing: int = 0
+) -> ColumnReport:
+    """The report of a column of numbers, with its histogram; missing ones among them are passed over."""
+    finite = values[np.isfinite(values)]
+    counts, edges = np.histogram(finite, bins=_BINS)
+    plain = plain_column(name, "number", role, treatment, missing=missing, distinct=len(np.unique(finite)))
+    figures = {
+        "mean": float(finite.mean()),
+        "std": float(finite.std()),
+        "low": float(finite.min()),
+        "median": float(np.median(finite)),
+        "high": float(finite.max()),
+        "histogram": counts.astype(np.int64),
+        "edges": edges,
+    }
+    return ColumnReport(**{**plain.__dict__, **figures})

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas
     import pyarrow
 
-__all__ = ["MISSING_MARKS", "TABLE_SUFFIXES", "check_names", "read_frame"]
+__all__ = ["MISSING_MARKS", "TABLE_SUFFIXES", "check_names", "read_frame", "read_text"]
 
 MISSING_MARKS = ("", "NA", "N/A", "n/a", "NaN", "nan", "-nan", "NULL", "null", "<NA>", "#N/A", "#NA")
 """Cells of a text table that always mean that a value is missing."""
@@ -60,9 +60,9 @@ def read_frame(path: str | Path, *, as_text: Collection[str] = ()) -> pandas.Dat
         check_names(table.column_names, place=str(path))
         frame = _to_pandas(table)
     elif suffix in (".jsonl", ".ndjson", ".json"):
-        frame = _read_json(_read_text(path), whole=suffix == ".json", place=str(path))
+        frame = _read_json(read_text(path), whole=suffix == ".json", place=str(path))
     else:
-        frame = _to_pandas(_read_delimited(_read_text(path), suffix, as_text, place=str(path)))
+        frame = _to_pandas(_read_delimited(read_text(path), suffix, as_text, place=str(path)))
     if not len(frame):
         raise DataError("the table has no rows", place=str(path), remedy="add data below the header")
     return frame
@@ -94,8 +94,12 @@ def _check_file(path: Path) -> str:
     return suffix
 
 
-def _read_text(path: Path) -> str:
-    """The file's text, unzipped and decoded."""
+def read_text(path: Path) -> str:
+    """A file's text, unzipped if need be and decoded.
+
+    Raises:
+        DataError: it is no UTF-8 text, or its gzip is damaged.
+    """
     payload = path.read_bytes()
     if payload[:2] == b"\x1f\x8b":
         try:

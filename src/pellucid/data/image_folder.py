@@ -10,7 +10,7 @@ from pellucid.data.image_source import PARTS, ImageSource, class_codes
 from pellucid.data.pixels import EncodedPixels
 from pellucid.errors import DataError
 
-__all__ = ["IMAGE_SUFFIXES", "read_image_folder", "visible_children"]
+__all__ = ["IMAGE_SUFFIXES", "Found", "find_class_files", "read_image_folder", "visible_children"]
 
 IMAGE_SUFFIXES = {
     *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"),
@@ -41,14 +41,33 @@ def _files_below(folder: Path) -> list[Path]:
 
 
 def read_image_folder(path: Path) -> ImageSource:
-    """Image files: by class, by part and class, or loose."""
+    """Open a folder of image files: by class, by part and class, or loose."""
+    found, notes = find_class_files(path)
+    files = [file for _, _, file in found]
+    codes, names = (None, ()) if found[0][1] is None else class_codes([group for _, group, _ in found], place=str(path))
+    parts = None if found[0][0] is None else np.array([part for part, _, _ in found])
+    relative = [file.relative_to(path).as_posix() for file in files]
+    pixels = EncodedPixels(files, lambda row: str(files[row]))
+    return ImageSource(str(path), pixels, codes, names, parts, files=relative, label_name="folder", notes=notes)
+
+
+def find_class_files(path: Path) -> tuple[Found, tuple[str, ...]]:
+    """Find the files of class folders, of ready splits of class folders, or loose ones.
+
+    Returns:
+        The part, the class and the path of each file, training first, in the order of their names (the part is ``None``
+        where the folder is not split, the class where it has no folders); and what is to be said about the folder.
+
+    Raises:
+        DataError: The folder is empty, or an image stands beside the class folders.
+    """
     children = visible_children(path)
     folders = [child for child in children if child.is_dir()]
     loose = [child for child in children if not child.is_dir()]
     if not children:
-        raise DataError("the folder is empty", place=str(path), remedy="put a folder of images for each class in it")
+        raise DataError("the folder is empty", place=str(path), remedy="put a folder for each class in it")
     if not folders:
-        return _folder_source(path, [(None, None, file) for file in loose])
+        return [(None, None, file) for file in loose], ()
     stray = [file for file in loose if file.suffix.lower() in IMAGE_SUFFIXES]
     if stray:
         raise DataError(
@@ -66,10 +85,10 @@ def read_image_folder(path: Path) -> ImageSource:
             for group in _class_folders(part)
             for file in _files_below(group)
         ]
-        return _folder_source(path, found, notes)
+        return _some(path, found), notes
     empty = tuple(f"the folder {group.name} is empty and left out" for group in folders if not _files_below(group))
     found = [(None, group.name, file) for group in folders for file in _files_below(group)]
-    return _folder_source(path, found, notes + empty)
+    return _some(path, found), notes + empty
 
 
 def _class_folders(part: Path) -> list[Path]:
@@ -83,12 +102,8 @@ def _class_folders(part: Path) -> list[Path]:
     return groups
 
 
-def _folder_source(path: Path, found: Found, notes: tuple[str, ...] = ()) -> ImageSource:
+def _some(path: Path, found: Found) -> Found:
+    """What was found, if it is anything."""
     if not found:
-        raise DataError("no folder below holds an image", place=str(path), remedy="put images into the class folders")
-    files = [file for _, _, file in found]
-    codes, names = (None, ()) if found[0][1] is None else class_codes([group for _, group, _ in found], place=str(path))
-    parts = None if found[0][0] is None else np.array([part for part, _, _ in found])
-    relative = [file.relative_to(path).as_posix() for file in files]
-    pixels = EncodedPixels(files, lambda row: str(files[row]))
-    return ImageSource(str(path), pixels, codes, names, parts, files=relative, label_name="folder", notes=notes)
+        raise DataError("no folder below holds a file", place=str(path), remedy="put files into the class folders")
+    return found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pellucid.data.embedded import EMBEDDED, Embedded, EmbeddedImages, find_embedded
 from pellucid.data.persistence import DOCUMENT, read_document
 from pellucid.data.settings import DataSettings
+from pellucid.data.text_reading import is_text_source
 from pellucid.errors import RunCorruptedError, SourceNotFoundError
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ def prepare(
 ) -> Prepared:
     """Read a source of any kind, split it, and preprocess it by what its training split says.
 
-    ``settings.series`` makes it a series and ``settings.text`` text; a folder, an IDX or NPZ file and a Parquet file
+    ``settings.series`` makes it a series; ``settings.text``, next-token prediction, a ``.txt`` file whose target is
+    ``first_letter`` and folders of ``.txt`` files make it text; another folder, an IDX or NPZ file and a Parquet file
     with image bytes are images; everything else is a table. A path that exists goes before an embedded set's name.
 
     Args:
@@ -50,7 +52,7 @@ def prepare(
         from pellucid.data.series import prepare_series
 
         return prepare_series(path, settings, seed, fold=fold)
-    if settings.text is not None:
+    if is_text_source(path, settings):
         from pellucid.data.text import prepare_text
 
         return prepare_text(path, settings, seed, fold=fold)
