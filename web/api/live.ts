@@ -50,7 +50,7 @@ interface Watched {
 }
 
 const POINTS = 2000;
-const GROWN = 4; // times as many rows as asked for: ask anew, thinned
+const GROWN = 4; // times as many rows as the first answer had, or as were asked for: ask anew, thinned
 const FIRST_DELAY_MS = 250;
 const LONGEST_DELAY_MS = 5000;
 
@@ -189,10 +189,8 @@ export class LiveConnection {
     const watched = this.#tables.get(table);
     if (!watched || segment.run !== this.#subscription.run) return;
     const outcome: Merge = watched.store.merge(segment);
-    const most = GROWN * (watched.wish.points ?? POINTS);
-    if (outcome === "gap" || (outcome === "appended" && watched.store.rows > most && isOneSeries(table, watched.wish))) {
-      this.#askAnew(table, watched);
-    }
+    const most = GROWN * Math.max(watched.store.rowsAtFirst, watched.wish.points ?? POINTS);
+    if (outcome === "gap" || (outcome === "appended" && watched.store.rows > most)) this.#askAnew(table, watched);
     if (outcome === "appended" || outcome === "replaced") this.#options.onchange(table);
   }
 
@@ -203,11 +201,6 @@ export class LiveConnection {
     this.#tables.set(table, { wish, store: fresh });
     this.#send();
   }
-}
-
-/** Tables of several series are thinned series by series: their length alone says little. */
-function isOneSeries(table: TableName, wish: TableWish): boolean {
-  return table === "steps" || (wish.layer !== undefined && (table === "layers" || wish.kind !== undefined));
 }
 
 function sameWish(a: TableWish, b: TableWish): boolean {

@@ -1,6 +1,14 @@
 /** One table of the watched run: segments of rows arrive, a frame that never changes in place comes out. */
 
-import { allocate, emptyFrame, type Column, type Frame, type LabelColumn, type NumberColumn, type Segment } from "./frames";
+import {
+  allocate,
+  emptyFrame,
+  type Column,
+  type Frame,
+  type LabelColumn,
+  type NumberColumn,
+  type Segment,
+} from "./frames";
 import type { ArrayData } from "./payload";
 
 /** What became of a segment: "gap" means that rows between were missed, and the table must be asked for anew. */
@@ -20,6 +28,8 @@ const NO_ROOM = 0;
 export class TableStore {
   /** The row of the run's table with which the next segment should begin. */
   nextRow = 0;
+  /** Rows of the answer that began it. */
+  rowsAtFirst = 0;
   frame: Frame;
   #rows = 0;
   #sampled = false;
@@ -39,6 +49,7 @@ export class TableStore {
     if (segment.firstRow === 0) {
       this.#clear();
       this.#append(segment);
+      this.rowsAtFirst = this.#rows;
       return "replaced";
     }
     if (!this.#begun) return "ignored"; // an answer to an earlier question, crossing ours on the way

@@ -13,6 +13,8 @@ export interface TableColumn<Row> {
   readonly cell?: Snippet<[Row]>;
   readonly title?: string;
   readonly width?: string;
+  /** Left out where the screen is narrow. */
+  readonly minor?: boolean;
 }
 
 /** The rows in the order that `sort` asks for; stable, and untouched where it names no column. */

@@ -20,6 +20,8 @@ export interface ViewState {
   /** Where the time slider stands; null follows the latest. */
   readonly step: number | null;
   readonly log: boolean;
+  /** Gradient norms of a layer on a logarithmic scale. */
+  readonly logGradient: boolean;
   readonly smoothing: number;
   readonly axis: Axis;
   readonly search: string;
@@ -37,6 +39,7 @@ export const DEFAULT_STATE: ViewState = {
   kind: "",
   step: null,
   log: false,
+  logGradient: true,
   smoothing: 0.6,
   axis: "step",
   search: "",
@@ -67,12 +70,21 @@ function number(name: string, low: number, high: number): Field<number> {
   };
 }
 
+function flag(name: string): Field<boolean> {
+  return {
+    name,
+    read: (value) => (value === "1" ? true : value === "0" ? false : undefined),
+    write: (value) => (value ? "1" : "0"),
+  };
+}
+
 const FIELDS: { readonly [Key in keyof ViewState]: Field<ViewState[Key]> } = {
   tab: oneOf("tab", TABS),
   layer: text("layer"),
   kind: text("kind"),
   step: number("step", 0, Number.MAX_SAFE_INTEGER) as Field<number | null>,
-  log: { name: "log", read: (value) => value === "1", write: () => "1" },
+  log: flag("log"),
+  logGradient: flag("glog"),
   smoothing: number("smooth", 0, 0.99),
   axis: oneOf<Axis>("x", ["step", "epoch", "time"]),
   search: text("q"),
@@ -117,7 +129,11 @@ export function writeAddress(place: Place, state: Partial<ViewState> = {}): stri
   return search ? `${writePlace(place)}?${search}` : writePlace(place);
 }
 
-function writeField<Key extends keyof ViewState>(query: URLSearchParams, key: Key, value: ViewState[Key] | undefined): void {
+function writeField<Key extends keyof ViewState>(
+  query: URLSearchParams,
+  key: Key,
+  value: ViewState[Key] | undefined,
+): void {
   if (value === undefined || value === null || isDefault(key, value)) return;
   query.set(FIELDS[key].name, FIELDS[key].write(value));
 }

@@ -72,7 +72,11 @@ export function eventMarks(source: CurveSource, axis: Axis): ChartMark[] {
   for (let row = 0; row < events.rows; row++) {
     const kind = label(events, "kind", row);
     if (!EVENT_TONES.has(kind)) continue;
-    marks.push({ x: place(steps[row] ?? 0, times[row] ?? 0), label: formatName(kind), color: EVENT_TONES.get(kind) ?? "--ink-3" });
+    marks.push({
+      x: place(steps[row] ?? 0, times[row] ?? 0),
+      label: formatName(kind),
+      color: EVENT_TONES.get(kind) ?? "--ink-3",
+    });
   }
   return marks.slice(-12);
 }
@@ -125,12 +129,19 @@ function lastLength(starts: readonly EpochStart[]): number {
 }
 
 function lossChart({ steps, metrics }: CurveSource, place: Place, smoothing: number): CurveChart {
-  const x = Array.from({ length: steps.rows }, (_, row) => place(numbers(steps, "step")[row] ?? 0, numbers(steps, "time_s")[row] ?? 0));
+  const x = Array.from({ length: steps.rows }, (_, row) =>
+    place(numbers(steps, "step")[row] ?? 0, numbers(steps, "time_s")[row] ?? 0),
+  );
   const raw = numbers(steps, "loss");
   const lines: Line[] = [];
   if (steps.rows > 0) {
     const smooth = smoothing > 0;
-    if (smooth) lines.push({ x, y: raw, series: { label: "each step", color: splitColor("train"), faint: true, unlisted: true } });
+    if (smooth)
+      lines.push({
+        x,
+        y: raw,
+        series: { label: "each step", color: splitColor("train"), faint: true, unlisted: true },
+      });
     const values = smooth ? smoothCurve(raw, numbers(steps, "step"), smoothing) : raw;
     lines.push({ x, y: values, series: { label: "train", color: splitColor("train"), markGaps: true } });
   }
@@ -160,7 +171,9 @@ function stepChart(
   const time = numbers(steps, "time_s");
   const x = Array.from({ length: values.length }, (_, row) => place(step[row] ?? 0, time[row] ?? 0));
   const some = Array.prototype.some.call(values, (value: number) => Number.isFinite(value));
-  const lines: Line[] = some ? [{ x, y: values, series: { label: title.toLowerCase(), color: "var(--category-7)", width: 1.25 } }] : [];
+  const lines: Line[] = some
+    ? [{ x, y: values, series: { label: title.toLowerCase(), color: "var(--category-7)", width: 1.25 } }]
+    : [];
   return assemble(column, title, lines, format, prefersLog);
 }
 

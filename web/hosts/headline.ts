@@ -1,0 +1,59 @@
+/** The few figures of a run that are said first, and how far it has come. */
+
+import { numbers, type Frame } from "../api/frames";
+import type { RunSummary } from "../api/types";
+import { formatMetric, formatName } from "../parts/format";
+
+export interface Headline {
+  readonly name: string;
+  readonly label: string;
+  readonly value: string;
+}
+
+const SPLITS = ["test", "validation", "train"];
+const METRICS = ["accuracy", "r2", "f1", "balanced_accuracy", "rmse", "mae", "log_loss", "loss"];
+
+/** All headline figures, best-held-out and best-known first; what is unknown to us comes last, as it was given. */
+export function headlines(metrics: RunSummary["metrics"]): Headline[] {
+  return Object.entries(metrics)
+    .map(([name, value]) => ({ name, rank: rank(name), value }))
+    .sort((a, b) => a.rank - b.rank)
+    .map(({ name, value }) => ({ name, label: formatName(name), value: formatMetric(name, value) }));
+}
+
+function rank(name: string): number {
+  const split = SPLITS.findIndex((one) => name.startsWith(`${one}_`));
+  const metric = METRICS.indexOf(split < 0 ? name : name.slice((SPLITS[split]?.length ?? 0) + 1));
+  return (metric < 0 ? METRICS.length : metric) + (split < 0 ? SPLITS.length : split) * (METRICS.length + 1);
+}
+
+export interface Progress {
+  /** 0–1, null where the number of epochs is not known beforehand. */
+  readonly fraction: number | null;
+  readonly elapsedS: number;
+  /** Seconds to go at the pace so far; null if unknown. */
+  readonly remainingS: number | null;
+}
+
+/** How far a run has come, from its steps: whole epochs, and the part of the present one judged by the first one's length. */
+export function progressOf(run: Pick<RunSummary, "epoch" | "epochs_planned" | "status">, steps: Frame): Progress {
+  const times = numbers(steps, "time_s");
+  const elapsedS = times[times.length - 1] ?? 0;
+  const planned = run.epochs_planned ?? 0;
+  if (planned <= 0) return { fraction: null, elapsedS, remainingS: null };
+  if (run.status === "finished") return { fraction: 1, elapsedS, remainingS: 0 };
+  const done = Math.max((run.epoch ?? 0) / planned, stepFraction(steps, planned));
+  const fraction = Math.min(1, done);
+  const remainingS = fraction > 0 && elapsedS > 0 ? (elapsedS / fraction) * (1 - fraction) : null;
+  return { fraction, elapsedS, remainingS };
+}
+
+function stepFraction(steps: Frame, planned: number): number {
+  const epoch = numbers(steps, "epoch");
+  const step = numbers(steps, "step");
+  const first = epoch[0];
+  const begin = Array.prototype.findIndex.call(epoch, (value: number) => value !== first);
+  if (begin < 0) return 0; // the first epoch is not over: its length is unknown
+  const length = (step[begin] ?? 0) - (step[0] ?? 0);
+  return length > 0 ? ((step[step.length - 1] ?? 0) + 1) / (length * planned) : 0;
+}

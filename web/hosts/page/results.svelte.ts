@@ -1,0 +1,46 @@
+/** The results of the run that is shown: fetched once, and again when the run came to an end or was resumed. */
+
+import { ApiError, fetchResult } from "../../api/client";
+import type { RunDetail } from "../../api/types";
+import { sortResults, type AnyResult } from "../results";
+
+interface Fetched {
+  readonly key: string;
+  readonly value: AnyResult | null;
+}
+
+export class ResultCache {
+  #fetched: Readonly<Record<string, Fetched>> = $state.raw({});
+  #run = "";
+  error: ApiError | null = $state.raw(null);
+  /** How many results are on their way. */
+  pending = $state(0);
+
+  results = $derived(sortResults(Object.values(this.#fetched).flatMap(({ value }) => value ?? [])));
+
+  /** Fetch what `run` has and we have not. */
+  update(run: RunDetail): void {
+    if (run.id !== this.#run) {
+      this.#run = run.id;
+      this.#fetched = {};
+      this.error = null;
+    }
+    for (const { name, schema } of run.results) {
+      const key = [schema, run.status, run.resumes].join(" ");
+      if (this.#fetched[name]?.key !== key) void this.#fetch(run.id, name, key);
+    }
+  }
+
+  async #fetch(run: string, name: string, key: string): Promise<void> {
+    this.#fetched = { ...this.#fetched, [name]: { key, value: this.#fetched[name]?.value ?? null } };
+    this.pending += 1;
+    try {
+      const value = await fetchResult(run, name);
+      if (run === this.#run) this.#fetched = { ...this.#fetched, [name]: { key, value } };
+    } catch (error) {
+      if (run === this.#run) this.error = error instanceof ApiError ? error : new ApiError(String(error), 0, name);
+    } finally {
+      this.pending -= 1;
+    }
+  }
+}

@@ -1,0 +1,31 @@
+/** The data that an offline report carries: JSON with payloads in base64. */
+
+import { decodeSegment, emptyFrame, type Frame } from "../../api/frames";
+import { decodePayload, PayloadError } from "../../api/payload";
+import type { ReportData, RunDetail, TableName } from "../../api/types";
+import { sortResults, type AnyResult, type RunResults } from "../results";
+
+export interface Report {
+  readonly run: RunDetail;
+  readonly results: RunResults;
+  readonly frame: (table: TableName) => Frame;
+}
+
+/** Decode the text of `#pellucid-data`. */
+export function readReport(text: string): Report {
+  if (text.trim() === "") throw new PayloadError("the report carries no data");
+  const data = JSON.parse(text) as ReportData;
+  const results = Object.values(data.results).map((payload) => decodePayload<AnyResult>(fromBase64(payload)));
+  const frames = new Map(
+    Object.entries(data.tables).map(([table, frame]) => [table, decodeSegment(fromBase64(frame)).frame]),
+  );
+  return { run: data.run, results: sortResults(results), frame: (table) => frames.get(table) ?? emptyFrame(table) };
+}
+
+/** Base64 as bytes. */
+export function fromBase64(text: string): ArrayBuffer {
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let index = 0; index < binary.length; index++) bytes[index] = binary.charCodeAt(index);
+  return bytes.buffer;
+}
