@@ -39,3 +39,10 @@ export function commonestMistakes(confusion: Confusion, limit = 5): Mistake[] {
   }
   return out.sort((a, b) => b.count - a.count || b.share - a.share).slice(0, limit);
 }
+
+/** The matrix with its diagonal emptied (NaN), so that the mistakes have the scale to themselves. */
+export function withoutDiagonal(values: ArrayLike<number>, classes: number): Float64Array {
+  const out = Float64Array.from(values);
+  for (let index = 0; index < classes; index += 1) out[index * classes + index] = NaN;
+  return out;
+}
