@@ -98,3 +98,13 @@ def test_preparations_of_unknown_kinds_are_refused(tmp_path):
     (tmp_path / "preparation.json").write_text(json.dumps({"modality": "smell", "version": 1}))
     with pytest.raises(RunCorruptedError, match="smell"):
         load_preparation(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"scaling": "huge"}, {"missing": "guess"}, {"limit": 0}, {"folds": -1}, {"window": 0}]
+)
+def test_settings_that_do_not_exist_are_refused(wrong):
+    with pytest.raises(SettingsError) as caught:
+        prepare("iris", DataSettings(**wrong))
+    assert caught.value.place == next(iter(wrong))
+    assert caught.value.remedy

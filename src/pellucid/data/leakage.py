@@ -53,7 +53,7 @@ def find_leakage(
     suspects = []
     for name in features.columns:
         values = _as_numbers(features[name].iloc[rows])
-        score = _held_out_score(values, wanted, task, seed)
+        score = _held_out_score(_ranks(values), wanted, task, seed)
         if score >= _SUSPICIOUS:
             suspects.append(LeakageSuspect(str(name), round(score, 4), _reason(values, wanted, task)))
     return tuple(sorted(suspects, key=lambda suspect: -suspect.score))
@@ -65,6 +65,12 @@ def _as_numbers(column: pandas.Series) -> np.ndarray:
         return column.to_numpy()
     codes, _ = column.factorize(sort=True)
     return np.where(codes < 0, np.nan, codes.astype(np.float64))
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks, which a tree splits alike, and which no number is too large for."""
+    codes = np.unique(values, return_inverse=True)[1]
+    return np.where(np.isnan(values), np.nan, codes.astype(np.float64))
 
 
 def _held_out_score(values: np.ndarray, target: np.ndarray, task: Task, seed: int) -> float:

@@ -36,12 +36,13 @@ def prepare(
     Raises:
         SourceNotFoundError: there is no such file, folder or embedded set.
         DataError: the data cannot be used; the message names file, row and column.
+        SettingsError: a setting has a value that does not exist.
 
     >>> prepared = prepare("iris")
     >>> prepared.classes, prepared.input_shape
     (('setosa', 'versicolor', 'virginica'), (4,))
     """
-    settings = settings or DataSettings()
+    settings = (settings or DataSettings()).validate()
     path = Path(source)
     embedded = find_embedded(source)
     if not path.exists():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import typing
+from dataclasses import dataclass, fields
+from typing import Literal, Self
+
+from pellucid.errors import SettingsError
 
 __all__ = ["DataSettings"]
 
@@ -40,3 +43,23 @@ class DataSettings:
     color: Literal["auto", "grey", "rgb"] = "auto"
     augment: tuple[str, ...] = ()  # names from pellucid.data.augment, "shift:0.1" gives a strength
     limit: int | None = None  # use at most so many rows, drawn at random (in order for a series)
+
+    def validate(self) -> Self:
+        """Return these settings if every value is one that exists.
+
+        Raises:
+            SettingsError: a choice is unknown, or a number is out of range.
+        """
+        hints = typing.get_type_hints(type(self))
+        for each in fields(self):
+            value, choices = getattr(self, each.name), typing.get_args(hints[each.name])
+            if typing.get_origin(hints[each.name]) is Literal and value not in choices:
+                raise SettingsError(
+                    f"{value!r} is not a choice", place=each.name, remedy=f"choose one of {', '.join(choices)}"
+                )
+        least = {"window": 1, "horizon": 1, "stride": 1, "folds": 0, "vocabulary": 1, "length": 1, "image_size": 1}
+        for name, lowest in (least | {"limit": 1}).items():
+            value = getattr(self, name)
+            if value is not None and value < lowest:
+                raise SettingsError(f"{value} is too small", place=name, remedy=f"take {lowest} or more")
+        return self

@@ -18,7 +18,7 @@ from pellucid.data.settings import DataSettings
 from pellucid.data.splits import describe_split, fold_rows, split_rows
 from pellucid.data.table_reading import IN_MEMORY, TableReading, read_columns, read_source, read_table
 from pellucid.data.target import Target, encode_target, missing_column
-from pellucid.errors import PellucidError, RunCorruptedError
+from pellucid.errors import DataError, PellucidError, RunCorruptedError
 
 if TYPE_CHECKING:
     import pandas
@@ -243,10 +243,23 @@ def prepare_reading(
 
 
 def as_inputs(transformer: ColumnTransformer, parsed: pandas.DataFrame) -> torch.Tensor:
-    """``(rows, features)`` float32."""
+    """``(rows, features)`` float32.
+
+    Raises:
+        DataError: a number is too large for single precision.
+    """
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(transformer.transform(parsed), dtype=np.float32))
+    with np.errstate(over="ignore"):
+        inputs = np.ascontiguousarray(transformer.transform(parsed), dtype=np.float32)
+    if not np.isfinite(inputs).all():
+        feature = name_features(transformer)[int(np.flatnonzero(~np.isfinite(inputs).all(axis=0))[0])]
+        raise DataError(
+            "a number is too large for single precision",
+            place=f"feature {feature!r}",
+            remedy="write the column in a larger unit, or scale it",
+        )
+    return torch.from_numpy(inputs)
 
 
 def as_targets(values: np.ndarray, scale: tuple[np.ndarray, np.ndarray] | None) -> torch.Tensor:

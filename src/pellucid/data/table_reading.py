@@ -13,6 +13,7 @@ import numpy as np
 from pellucid.data.cells import as_names, refuse_infinite
 from pellucid.data.columns import Column, infer_column, parse_column
 from pellucid.data.embedded import embedded_frame, find_embedded
+from pellucid.data.examples import draw_rows
 from pellucid.data.fingerprint import fingerprint
 from pellucid.data.frames import check_names, read_frame
 from pellucid.data.splits import check_enough
@@ -117,7 +118,7 @@ def read_table(source: str | Path | pandas.DataFrame, settings: DataSettings, se
     values = encode_target(target, frame[name], place=place)
     rows = np.flatnonzero(values != NO_CLASS if target.classes else ~np.isnan(values))
     without = len(frame) - len(rows)
-    rows = _limited(rows, settings.limit, seed)
+    rows = draw_rows(values[rows] if target.classes else None, rows, settings.limit, seed)
     chosen = _chosen_names(list(frame.columns), name, settings, place)
     found, notes = _find_columns(frame.iloc[rows], chosen, target, settings, place)
     columns = [item.column for item in found if item.role == "feature"]
@@ -127,6 +128,8 @@ def read_table(source: str | Path | pandas.DataFrame, settings: DataSettings, se
         notes += [f"{int((~kept).sum())} rows with missing cells were left out."] if not kept.all() else []
         rows, features = rows[kept], features[kept]
     used = frame.iloc[rows].reset_index(drop=True)
+    if settings.group is not None and used[settings.group].isna().any():
+        notes.append(f"{int(used[settings.group].isna().sum())} rows without a group are each a group of their own.")
     if without:
         notes.append(f"{without} rows without a target were left out.")
     return TableReading(
@@ -164,13 +167,6 @@ def read_columns(
         if parsed[column.name].dtype == np.float64:
             refuse_infinite(parsed[column.name].to_numpy(), column.name, rows, place=place)
     return pandas.DataFrame(parsed, index=frame.index)
-
-
-def _limited(rows: np.ndarray, limit: int | None, seed: int) -> np.ndarray:
-    """At most so many rows, drawn at random, in order."""
-    if limit is None or limit >= len(rows):
-        return rows
-    return np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
 
 
 def _chosen_names(names: list[str], target: str, settings: DataSettings, place: str) -> set[str]:

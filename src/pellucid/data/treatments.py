@@ -29,9 +29,13 @@ def describe_treatments(transformer: ColumnTransformer, training: pandas.DataFra
             continue
         steps = dict(pipeline.steps)
         block = training[list(names)]
+        outside = steps["winsorize"].count(block.to_numpy()) if "winsorize" in steps else None
         describe = _category if part == "category" else _date if part == "date" else _number
         for position, name in enumerate(names):
-            sentences[name] = tuple(describe(steps, block, position, name in indicated))
+            clipped = (
+                [] if outside is None else _winsorized(steps["winsorize"], position, outside[position], len(block))
+            )
+            sentences[name] = (*clipped, *describe(steps, block, position, name in indicated))
     return sentences
 
 
@@ -45,17 +49,17 @@ def _indicated(transformer: ColumnTransformer) -> set[str]:
 
 def _number(steps: dict[str, Any], block: pandas.DataFrame, position: int, indicated: bool) -> list[str]:
     """Sentences for a number or boolean."""
-    said = []
-    winsorizer = steps.get("winsorize")
-    if isinstance(winsorizer, Winsorizer):
-        amount = int(winsorizer.count(block.to_numpy())[position])
-        if amount:
-            low, high = winsorizer.low_[position], winsorizer.high_[position]
-            bounds = f"[{_figure(low)}, {_figure(high)}]".replace("[-inf", "(−∞").replace("inf]", "∞)")
-            said.append(f"winsorised to {bounds}: {amount} of {len(block)} training values")
     missing = int(block.iloc[:, position].isna().sum())
-    said += _filled(steps["impute"], position, missing, indicated)
-    return said + _scaled(steps.get("scale"), position)
+    return _filled(steps["impute"], position, missing, indicated) + _scaled(steps.get("scale"), position)
+
+
+def _winsorized(winsorizer: Winsorizer, position: int, amount: int, rows: int) -> list[str]:
+    """How many training values were pulled back to the fences, nothing if none were."""
+    if not amount:
+        return []
+    low, high = winsorizer.low_[position], winsorizer.high_[position]
+    bounds = f"[{_figure(low)}, {_figure(high)}]".replace("[-inf", "(−∞").replace("inf]", "∞)")
+    return [f"winsorised to {bounds}: {amount} of {rows} training values"]
 
 
 def _date(steps: dict[str, Any], block: pandas.DataFrame, position: int, indicated: bool) -> list[str]:
