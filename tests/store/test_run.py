@@ -297,6 +297,18 @@ def test_a_rewind_note_that_is_damaged_is_named(layered):
     assert caught.value.place.endswith("rewind.json")
 
 
+def test_time_goes_on_from_the_last_row_that_can_be_read(writer):
+    for step in range(2):
+        writer.append("steps", step=step, time_s=step + 0.5)
+        writer.flush()
+    writer.close()
+    *_, last = sorted((writer.path / "segments/steps").iterdir())
+    last.write_bytes(b"")
+    resumed = RunWriter.resume(writer.path)
+    assert resumed.elapsed_before_s == 0.5
+    resumed.close()
+
+
 def test_time_goes_on_where_it_ended(writer):
     writer.append("steps", step=0, time_s=1.5)
     writer.append("metrics", step=0, time_s=2.25, split="train", metric="loss", value=1.0)

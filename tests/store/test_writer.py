@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from pellucid.errors import RunError, RunLockedError, RunNotFoundError, SettingsError
 from pellucid.results.learning_rate_range import LearningRateRange
+from pellucid.store import creation as creation_module
 from pellucid.store.rows import RowBuffer
 from pellucid.store.run import open_run
 from pellucid.store.tables import TABLES
@@ -33,6 +34,15 @@ def test_a_new_run_is_a_complete_folder(runs_dir):
     assert (document["schema"], document["status"], document["seed"]) == ("run/1", "running", 7)
     assert document["settings"] == {"a": [1, 2]}
     writer.close()
+
+
+def test_an_id_that_is_taken_is_not_given_again(runs_dir, monkeypatch):
+    given = iter(["20260101-000000-x-0000", "20260101-000000-x-0000", "20260101-000000-x-0001"])
+    monkeypatch.setattr(creation_module, "new_run_id", lambda name: next(given))
+    for expected in ("0000", "0001"):
+        with RunWriter.create(runs_dir, name="x", kind="fit") as writer:
+            assert writer.id.endswith(expected)
+    assert sorted(path.name[-4:] for path in runs_dir.iterdir()) == ["0000", "0001"]
 
 
 def test_rows_come_back_in_order_with_their_values(writer, steps):

@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import os
 import secrets
-import shutil
 import threading
 import time
 import weakref
@@ -23,11 +22,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import pyarrow as pa
 
 from pellucid import __version__
-from pellucid.errors import RunError, RunNotFoundError, SettingsError, StorageError
+from pellucid.errors import RunCorruptedError, RunError, RunNotFoundError, SettingsError, StorageError
 from pellucid.store.appender import TableAppender
-from pellucid.store.filesystem import PARTIAL, Folder, LocalFolder, explain_storage_error, open_folder
-from pellucid.store.locations import check_relative_path, is_uri, new_run_id
-from pellucid.store.lock import WriterLock, acquire_lock, writer_is_alive
+from pellucid.store.creation import create_run_folder
+from pellucid.store.filesystem import Folder, LocalFolder, explain_storage_error, open_folder
+from pellucid.store.locations import check_relative_path, is_uri
+from pellucid.store.lock import WriterLock, acquire_lock
 from pellucid.store.manifest import MANIFEST_FILE, RunManifest, read_manifest, utc_now
 from pellucid.store.rewind import finish_rewind, rewind_tables
 from pellucid.store.segments import list_segments, read_segment, resolve_segments
@@ -43,7 +43,6 @@ FLUSH_INTERVAL_S = 0.4
 
 _LONGEST_PAUSE_S = 5.0
 """Between two attempts to write while the disk is full."""
-_ABANDONED_AFTER_S = 60.0
 _OWN_FIELDS = frozenset({"id", "created_at", "updated_at", "status", "schema", "version", "resumes"})
 
 _OPEN_WRITERS: weakref.WeakSet[RunWriter] = weakref.WeakSet()
@@ -104,7 +103,7 @@ class RunWriter:
         now = utc_now()
         _check_fields(fields)
         manifest = RunManifest(
-            id=new_run_id(name),
+            id="",  # given with the folder
             name=name,
             kind=kind,
             created_at=now,
@@ -116,7 +115,7 @@ class RunWriter:
         )
         token = secrets.token_hex(4)
         try:
-            folder, lock = _create_folder(open_folder(runs_dir), manifest, token)
+            folder, manifest, lock = create_run_folder(open_folder(runs_dir), manifest, token)
         except OSError as error:
             raise explain_storage_error(error, str(runs_dir)) from error
         writer = cls(folder, manifest, lock, token)
@@ -139,10 +138,10 @@ class RunWriter:
         folder = open_folder(path)
         token = secrets.token_hex(4)
         try:
-            manifest = read_manifest(folder)
+            read_manifest(folder)  # a folder without a run is left untouched
             lock = acquire_lock(folder, token)
             try:
-                writer = cls(folder, manifest, lock, token)
+                writer = cls(folder, read_manifest(folder), lock, token)
                 writer._take_over(token, after_step)
             except BaseException:
                 lock.release()
@@ -419,45 +418,15 @@ def _check_fields(fields: Mapping[str, Any]) -> None:
         )
 
 
-def _create_folder(runs: Folder, manifest: RunManifest, token: str) -> tuple[Folder, WriterLock]:
-    """The new run's folder, locked; it appears by rename with its manifest in it."""
-    if not isinstance(runs, LocalFolder):
-        folder = runs.child(manifest.id)
-        lock = acquire_lock(folder, token)
-        folder.write(MANIFEST_FILE, manifest.to_bytes())
-        return folder, lock
-    runs.path.mkdir(parents=True, exist_ok=True)
-    _sweep(runs.path)
-    hidden = runs.path / f".{manifest.id}{PARTIAL}"
-    hidden.mkdir()
-    try:
-        lock = acquire_lock(LocalFolder(hidden), token)
-        LocalFolder(hidden).write(MANIFEST_FILE, manifest.to_bytes(), durable=True)
-        folder = LocalFolder(hidden.rename(runs.path / manifest.id))
-        lock.moved_to(folder)
-    except BaseException:
-        shutil.rmtree(hidden, ignore_errors=True)
-        raise
-    return folder, lock
-
-
-def _sweep(runs: Path) -> None:
-    """Delete what writers left that were killed in the midst of creating a run."""
-    for hidden in runs.glob(f".*{PARTIAL}"):
-        with contextlib.suppress(OSError):
-            old = time.time() - hidden.stat().st_mtime > _ABANDONED_AFTER_S
-            if old and not hidden.is_symlink() and not writer_is_alive(LocalFolder(hidden)):
-                shutil.rmtree(hidden, ignore_errors=True)
-
-
 def _last_time_s(folder: Folder) -> float:
     """The time at which the recorded rows end, in seconds of training."""
     latest = 0.0
     for table in ("steps", "metrics"):
-        chosen, _, _ = resolve_segments(list_segments(folder, table))
-        if chosen:
-            times = read_segment(folder, table, chosen[-1], columns=["time_s"]).column("time_s").to_pylist()
-            latest = max([latest, *(time_s for time_s in times if time_s is not None)])
+        for segment in reversed(resolve_segments(list_segments(folder, table))[0]):
+            with contextlib.suppress(RunCorruptedError):
+                times = read_segment(folder, table, segment, columns=["time_s"]).column("time_s").to_pylist()
+                latest = max([latest, *(time_s for time_s in times if time_s is not None)])
+                break
     return latest
 
 
