@@ -133,7 +133,7 @@ def _default_cnn(prepared: Prepared) -> NetworkSpec:
 
 
 def _default_rnn(prepared: Prepared, examples: int) -> NetworkSpec:
-    """An LSTM, whose CPU kernel is two to four times as fast as a GRU's; characters as one-hot vectors, words embedded."""
+    """An LSTM, which runs two to four times as fast as a GRU on CPUs; characters one-hot, words embedded."""
     hidden = 32 if examples < 500 else 64
     spec = NetworkSpec(kind="rnn", cell="lstm", hidden=hidden)
     if prepared.modality == "text":
