@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from pellucid.data.load import load_preparation, prepare
-from pellucid.errors import DataError, SettingsError
+from pellucid.errors import DataError, RunCorruptedError, SettingsError
 from pellucid.results.data_report import DataReport
 from pellucid.store.run import Run, open_run
 from pellucid.training.assembly import loss_spec
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas
     from torch import nn
 
-    from pellucid.data.prepared import Prepared, RawRows
+    from pellucid.data.prepared import Preparation, Prepared, RawRows
     from pellucid.results.classification_evaluation import ClassificationEvaluation
     from pellucid.results.regression_evaluation import RegressionEvaluation
     from pellucid.training.settings import FitSettings
@@ -68,9 +68,12 @@ def predict(run: Run | str | Path, source: str | Path | None = None, *, split: s
     model, card = load_network(run, device=device)
     # As many threads as in training, for sums are split among them and round accordingly.
     with sealed(device, seed=settings.seed, threads=settings.threads):
+        preparation = _preparation_of(run)
         if source is None:
             return _predict_splits(run, settings, model, card, _SPLITS if split is None else (split,))
-        raw = _read(run, source)
+        raw = preparation.read(Path(source))
+        if len(raw.inputs) == 0:
+            raise DataError("there is no row to predict", place=str(source), remedy="give a file with at least one row")
         batches, known = _batches_of(raw, card, device)
         return _frame(raw.identifiers, _run_network(model, batches, settings, card, known), card)
 
@@ -109,16 +112,16 @@ def _still_there(device: str) -> str:
     return device if there or (kind == "mps" and torch.backends.mps.is_available()) else "auto"
 
 
-def _read(run: Run, source: str | Path) -> RawRows:
-    """Raw rows through the run's own preparation."""
+def _preparation_of(run: Run) -> Preparation:
+    """The run's own fitted preprocessing, wherever the run lies."""
     with tempfile.TemporaryDirectory() as folder:
         for name in run.file_names("preparation"):
             (Path(folder) / name).write_bytes(run.read_file(f"preparation/{name}"))
-        preparation = load_preparation(folder)
-    raw = preparation.read(Path(source))
-    if len(raw.inputs) == 0:
-        raise DataError("there is no row to predict", place=str(source), remedy="give a file with at least one row")
-    return raw
+        try:
+            return load_preparation(folder)
+        except RunCorruptedError as error:
+            place = error.place.replace(str(folder), f"{run.location}/preparation")
+            raise RunCorruptedError(error.message, place=place, remedy=error.remedy) from error
 
 
 def _batches_of(raw: RawRows, card: NetworkCard, device: torch.device) -> tuple[Batches, bool]:
@@ -208,7 +211,9 @@ def _frame(identifiers: pandas.DataFrame, found: Predictions, card: NetworkCard)
     best = found.values.argmax(axis=1)
     if found.targets is not None:
         known = found.targets >= 0
-        columns["target"] = np.where(known, classes[np.where(known, found.targets, 0)], None)
+        named = classes[np.where(known, found.targets, 0)]
+        named[~known] = None
+        columns["target"] = named
     columns["prediction"] = classes[best]
     if len(classes) > MOST_PROBABILITIES:
         columns["probability"] = found.values[np.arange(len(best)), best]

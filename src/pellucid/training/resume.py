@@ -43,12 +43,12 @@ def resume(run: Run | str | Path, *, progress: Progress | None = None) -> Run:
     run = run if isinstance(run, Run) else open_run(run)
     run.refresh()
     settings = settings_of(run)
+    state = _checkpoint(run)
     if run.status == "finished":
         progress.note(f"{run.id} is finished already")
         return run
     device = choose_device(settings.device)
     source = run.manifest.source
-    state = _checkpoint(run)
     progress.stage("reading the data")
     prepared = prepare(source, settings.data, seed=settings.seed)
     _check_unchanged(run, prepared)

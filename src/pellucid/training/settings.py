@@ -209,7 +209,8 @@ def _complete(settings: FitSettings, prepared: Prepared) -> tuple[FitSettings, t
     chosen = settings.choices
     network = settings.network
     if network is None and "network" in chosen:
-        network = _change(default_network(prepared, kind=chosen["network"].get("kind")), chosen["network"])
+        start = default_network(prepared, kind=chosen["network"].get("kind"))
+        network = _change(start, _widths_for(start.kind, chosen["network"]))
     suggestion = suggest(
         prepared, network=network, optimizer=settings.optimizer or chosen.get("optimizer", {}).get("name")
     )
@@ -227,9 +228,26 @@ def _complete(settings: FitSettings, prepared: Prepared) -> tuple[FitSettings, t
     complete = replace(settings, **specs, **numbers, choices={}).validate()
     _check_together(complete)
     decided = {name for name in (*_SPECS, *numbers) if getattr(settings, name) is not None} | chosen.keys()
+    decided |= {"optimizer"} if settings.rate_test else set()
     return complete, tuple(
         f"{name}: {reason}" for name, reason in suggestion.reasons.items() if name not in decided and reason
     )
+
+
+def _widths_for(kind: str, values: dict[str, Any]) -> dict[str, Any]:
+    """What ``widths`` means for this kind of network: channels of a CNN's stages, units of recurrent layers."""
+    if "widths" not in values or kind not in ("cnn", "rnn"):
+        return values
+    rest, widths = {name: value for name, value in values.items() if name != "widths"}, values["widths"]
+    if kind == "cnn":
+        return {"channels": widths, **rest}
+    if not widths or len(set(widths)) > 1:
+        raise SettingsError(
+            f"recurrent layers are all equally wide, not {widths}",
+            place="network.widths",
+            remedy="give one number for each layer, all the same: 64,64",
+        )
+    return {"hidden": widths[0], "layers": len(widths), **rest}
 
 
 def _check_together(settings: FitSettings) -> None:
