@@ -91,6 +91,8 @@ def default_network(prepared: Prepared, *, kind: NetworkKind | None = None) -> N
     chosen = kind or natural
     if chosen == "rnn" and prepared.modality == "text" and kind is None and prepared.input_shape[0] > 60:
         chosen = "bag"  # long texts take an RNN minutes, and a bag of words is hard to beat on them
+    if chosen == "cnn" and kind is None and min(prepared.input_shape[-2:]) < 2:
+        chosen = "mlp"  # a single row or column of pixels cannot be halved
     if chosen == "cnn":
         return _default_cnn(prepared)
     if chosen == "rnn":
@@ -120,7 +122,7 @@ def _default_cnn(prepared: Prepared) -> NetworkSpec:
         return NetworkSpec(kind="cnn")
     channels, height, width = prepared.input_shape
     side = min(height, width)
-    halvings = max(1, math.ceil(math.log2(side / 7))) if side >= 2 else 0
+    halvings = max(1, math.ceil(math.log2(side / 7)))
     first = 16 if channels == 1 and side >= 16 else 32
     return NetworkSpec(
         kind="cnn",
