@@ -76,7 +76,7 @@ def static(tmp_path_factory):
     (root / "assets" / "index-1a2b3c.js").write_text("export const big = '" + "x" * 5000 + "';")
     (root / "assets" / "index-1a2b3c.css").write_text("body { margin: 0 }")
     (root / "secret.key").write_text("no type for this")
-    (root.parent / "outside.js").write_text("outside")
+    (root.parent / "outside.js").write_text("kept from you")
     return root
 
 

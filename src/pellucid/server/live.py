@@ -89,14 +89,12 @@ class Hub:
         if self._poller is None:
             self._poller = asyncio.create_task(self._poll())
 
-    async def leave(self, connection: _Connection) -> None:
+    def leave(self, connection: _Connection) -> None:
         """Let a connection go; after the last one, polling ends."""
         self.connections.discard(connection)
         if not self.connections and self._poller is not None:
-            poller, self._poller = self._poller, None
-            poller.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await poller
+            self._poller.cancel()
+            self._poller = None
             self._states.clear()
             self._signatures.clear()
 
@@ -205,15 +203,14 @@ async def live(socket: WebSocket) -> None:
     hub.join(connection)
     both = [asyncio.create_task(_listen(socket, connection)), asyncio.create_task(_tell(socket, hub, connection))]
     try:
-        done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            with contextlib.suppress(WebSocketDisconnect):
-                task.result()
-    finally:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    finally:  # nothing is awaited here, so that a server that is being stopped comes through
         for task in both:
             task.cancel()
-        await asyncio.gather(*both, return_exceptions=True)
-        await hub.leave(connection)
+        hub.leave(connection)
+    for task in both:
+        with contextlib.suppress(WebSocketDisconnect, asyncio.CancelledError):
+            await task
 
 
 async def _listen(socket: WebSocket, connection: _Connection) -> None:
