@@ -29,6 +29,7 @@ def _tables(draw):
 def _buckets(rows: int, kept: np.ndarray, columns: list[np.ndarray], points: int) -> list[slice]:
     """The buckets that the promise speaks of, by its words and not by the code's arithmetic on arrays."""
     winding = [c for c in columns if not _rises(c.tolist()) and not _rises(c.tolist()[::-1])]
+    winding = [c for c in winding if any(value == value for value in c.tolist())]  # all NaN needs no care
     need = 2 + sum(2 + any(value != value for value in c.tolist()) for c in winding)
     number = max(1, points // need)
     size = -(-rows // number)
@@ -88,6 +89,12 @@ def test_a_column_that_only_rises_costs_no_points():
     step = np.arange(10_000)
     wave = np.sin(step / 100)
     both = choose_rows([step, wave], 10_000, 400)
+    assert both.tolist() == choose_rows([wave], 10_000, 400).tolist()
+
+
+def test_a_column_of_nothing_costs_no_points():
+    wave = np.sin(np.arange(10_000) / 100)
+    both = choose_rows([np.full(10_000, np.nan), wave], 10_000, 400)
     assert both.tolist() == choose_rows([wave], 10_000, 400).tolist()
 
 

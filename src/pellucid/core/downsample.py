@@ -36,7 +36,7 @@ def choose_rows(columns: Iterable[np.ndarray], rows: int, points: int) -> np.nda
         return np.arange(rows, dtype=np.int64)
     numeric = [column for column in columns if column.ndim == 1 and column.dtype.kind in "iufb"]
     # A column that only rises or only falls has its extremes in a bucket's first and last row, which are kept anyway.
-    winding = [column for column in numeric if not _is_monotone(column)]
+    winding = [column for column in numeric if not _is_monotone(column) and not _is_all_nan(column)]
     with_nan = sum(_has_nan(column) for column in winding)
     buckets = max(1, points // (2 * len(winding) + with_nan + 2))
     size = -(-rows // buckets)
@@ -56,6 +56,10 @@ def _is_monotone(column: _Numbers) -> bool:
 
 def _has_nan(column: _Numbers) -> bool:
     return column.dtype.kind == "f" and bool(np.isnan(column).any())
+
+
+def _is_all_nan(column: _Numbers) -> bool:
+    return column.dtype.kind == "f" and bool(np.isnan(column).all())
 
 
 def _extremes(column: _Numbers, size: int, starts: _Numbers) -> list[_Numbers]:

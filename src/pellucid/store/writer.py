@@ -43,7 +43,8 @@ FLUSH_INTERVAL_S = 0.4
 
 _LONGEST_PAUSE_S = 5.0
 """Between two attempts to write while the disk is full."""
-_OWN_FIELDS = frozenset({"id", "created_at", "updated_at", "status", "schema", "version", "resumes"})
+_OWN_FIELDS = {"id", "created_at", "updated_at", "status", "schema", "version", "resumes"}
+_SETTABLE = frozenset(each.name for each in dataclasses.fields(RunManifest)) - _OWN_FIELDS
 
 _OPEN_WRITERS: weakref.WeakSet[RunWriter] = weakref.WeakSet()
 
@@ -409,13 +410,12 @@ class RunWriter:
 
 
 def _check_fields(fields: Mapping[str, Any]) -> None:
-    names = {each.name for each in dataclasses.fields(RunManifest)} - _OWN_FIELDS
-    unknown = sorted(fields.keys() - names)
-    if unknown:
-        raise SettingsError(
-            f"a run's manifest has no field {', '.join(unknown)} to be set",
-            remedy=f"choose of {', '.join(sorted(names))}",
-        )
+    if fields.keys() <= _SETTABLE:
+        return
+    raise SettingsError(
+        f"a run's manifest has no field {', '.join(sorted(fields.keys() - _SETTABLE))} to be set",
+        remedy=f"choose of {', '.join(sorted(_SETTABLE))}",
+    )
 
 
 def _last_time_s(folder: Folder) -> float:
