@@ -1,0 +1,121 @@
+"""Thinning: no extreme is lost, every series keeps its share, and a short table is left as it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pellucid.results import codec
+from pellucid.server import frames
+from pellucid.server.frames import build_frame
+from pellucid.store.run import find_run
+from pellucid.store.tables import HISTOGRAM_BINS
+from pellucid.store.writer import RunWriter
+
+ROWS = 20_000
+
+
+@pytest.fixture(scope="module")
+def long_run(tmp_path_factory):
+    """20,000 steps with noise and one spike each way; 3 layers of different length; histograms of 2 layers."""
+    generator = np.random.default_rng(0)
+    loss = generator.normal(size=ROWS)
+    loss[12_345], loss[6_789] = 50.0, -50.0
+    loss[777] = np.nan
+    runs_dir = tmp_path_factory.mktemp("long")
+    with RunWriter.create(runs_dir, name="long", kind="watch") as writer:
+        writer.extend("steps", {"step": np.arange(ROWS), "loss": loss, "gradient_norm": generator.random(ROWS)})
+        for layer, rows in (("a", 5000), ("b", 300), ("c", 1)):
+            mean = generator.normal(size=rows)
+            writer.extend("layers", {"step": np.arange(rows), "layer": layer, "activation_mean": mean})
+        for step in range(200):
+            for layer in ("a", "b"):
+                counts = np.full(HISTOGRAM_BINS, step, np.int32)
+                writer.append("histograms", step=step, layer=layer, kind="weight", low=0.0, high=1.0, counts=counts)
+    return find_run(writer.id, runs_dir), loss
+
+
+def unpack(frame):
+    return codec.unpack(frame.payload)
+
+
+def test_a_spike_survives_thinning(long_run):
+    run, loss = long_run
+    frame = build_frame(run, "steps", points=500)
+    document, arrays = unpack(frame)
+    assert document["sampled"]
+    assert (document["first_row"], document["next_row"]) == (0, ROWS)
+    assert len(arrays["step"]) <= 500
+    assert (np.nanmax(arrays["loss"]), np.nanmin(arrays["loss"])) == (50.0, -50.0)
+    assert np.isnan(arrays["loss"]).any()
+    assert (arrays["step"][0], arrays["step"][-1]) == (0, ROWS - 1)
+    assert (np.diff(arrays["step"]) > 0).all()
+    steps = arrays["step"].astype(int)
+    assert np.array_equal(arrays["loss"], loss[steps], equal_nan=True)
+
+
+def test_each_layer_is_thinned_by_itself(long_run):
+    run, _ = long_run
+    document, arrays = unpack(build_frame(run, "layers", points=400))
+    labels = document["columns"]["layer"]["labels"]
+    read = {name: arrays["activation_mean"][arrays["layer"] == code] for code, name in enumerate(labels)}
+    whole = run.table("layers", columns=["layer", "activation_mean"]).to_pandas().groupby("layer", observed=True)
+    for name, group in whole["activation_mean"]:
+        assert len(read[name]) <= max(400, 1)
+        assert read[name].max() == group.max()
+        assert read[name].min() == group.min()
+    assert {name: len(values) for name, values in read.items() if name != "a"} == {"b": 300, "c": 1}
+
+
+def test_histograms_are_thinned_evenly_at_common_steps(long_run):
+    run, _ = long_run
+    document, arrays = unpack(build_frame(run, "histograms", points=60))
+    steps = [arrays["step"][arrays["layer"] == code] for code in range(2)]
+    assert np.array_equal(steps[0], steps[1])
+    assert len(steps[0]) == 60
+    assert (steps[0][0], steps[0][-1]) == (0, 199)
+    assert set(np.diff(steps[0])) == {3, 4}
+    assert np.array_equal(arrays["counts"], np.repeat(arrays["step"][:, None], HISTOGRAM_BINS, axis=1))
+    assert document["sampled"]
+
+
+def test_what_fits_is_left_as_it_is(long_run):
+    run, _ = long_run
+    frame = build_frame(run, "steps", after=ROWS - 100, points=100)
+    assert (frame.rows, frame.sampled, frame.first_row, frame.next_row) == (100, False, ROWS - 100, ROWS)
+
+
+def test_very_many_series_stay_below_the_limit(long_run, monkeypatch):
+    run, _ = long_run
+    monkeypatch.setattr(frames, "MOST_FRAME_BYTES", 30_000)
+    frame = build_frame(run, "histograms", points=2000)
+    assert 20_000 < len(frame.payload) < 40_000
+    assert frame.sampled
+
+
+@pytest.mark.parametrize("points", [1, 2, 3])
+def test_even_one_point_is_an_answer(long_run, points):
+    run, _ = long_run
+    for table in ("steps", "layers", "histograms"):
+        frame = build_frame(run, table, points=points)
+        assert frame.rows >= 1
+        assert frame.sampled
+
+
+def test_missing_values_keep_a_columns_type(tmp_path):
+    with RunWriter.create(tmp_path, name="gaps", kind="watch") as writer:
+        writer.append("steps", step=0)
+        writer.append("metrics", step=0, split=None, metric="accuracy", value=1.0)
+        writer.append("histograms", step=0, layer="a", kind="weight")
+        writer.append("histograms", step=1, layer="a", kind="weight", counts=np.arange(HISTOGRAM_BINS))
+    run = find_run(writer.id, tmp_path)
+    _, steps = unpack(build_frame(run, "steps"))
+    assert steps["epoch"].dtype == steps["step"].dtype == np.float64
+    assert np.isnan(steps["epoch"][0])
+    document, metrics = unpack(build_frame(run, "metrics"))
+    assert metrics["split"].tolist() == [-1]
+    assert document["columns"]["metric"]["labels"] == ["accuracy"]
+    _, histograms = unpack(build_frame(run, "histograms"))
+    assert histograms["counts"].tolist() == [[0] * HISTOGRAM_BINS, list(range(HISTOGRAM_BINS))]
+    _, empty = unpack(build_frame(run, "layers"))
+    assert {len(array) for array in empty.values()} == {0}
