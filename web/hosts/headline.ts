@@ -3,6 +3,7 @@
 import { numbers, type Frame } from "../api/frames";
 import type { RunSummary } from "../api/types";
 import { formatMetric, formatName } from "../parts/format";
+import { isHeadline, orderMetrics } from "../views/metric_order";
 
 export interface Headline {
   readonly name: string;
@@ -10,21 +11,15 @@ export interface Headline {
   readonly value: string;
 }
 
-const SPLITS = ["test", "validation", "train"];
-const METRICS = ["accuracy", "r2", "f1", "balanced_accuracy", "rmse", "mae", "log_loss", "loss"];
-
-/** All headline figures, best-held-out and best-known first; what is unknown to us comes last, as it was given. */
+/** All figures in reading order; where some are known to us, only those. */
 export function headlines(metrics: RunSummary["metrics"]): Headline[] {
-  return Object.entries(metrics)
-    .map(([name, value]) => ({ name, rank: rank(name), value }))
-    .sort((a, b) => a.rank - b.rank)
-    .map(({ name, value }) => ({ name, label: formatName(name), value: formatMetric(name, value) }));
-}
-
-function rank(name: string): number {
-  const split = SPLITS.findIndex((one) => name.startsWith(`${one}_`));
-  const metric = METRICS.indexOf(split < 0 ? name : name.slice((SPLITS[split]?.length ?? 0) + 1));
-  return (metric < 0 ? METRICS.length : metric) + (split < 0 ? SPLITS.length : split) * (METRICS.length + 1);
+  const names = orderMetrics(Object.keys(metrics));
+  const known = names.filter(isHeadline);
+  return (known.length ? known : names).map((name) => ({
+    name,
+    label: formatName(name),
+    value: formatMetric(name, metrics[name]),
+  }));
 }
 
 export interface Progress {

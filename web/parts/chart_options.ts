@@ -49,6 +49,8 @@ export interface ChartLook {
   readonly yLabel: string | undefined;
   readonly xFormat: ((value: number) => string) | undefined;
   readonly yFormat: ((value: number) => string) | undefined;
+  /** Ticks that differ by `increment`; `yFormat` unless given. */
+  readonly yTick: ((value: number, increment: number) => string) | undefined;
   readonly xRange: readonly [number, number] | undefined;
   readonly yRange: readonly [number, number] | undefined;
   readonly compact: boolean;
@@ -165,14 +167,21 @@ function xAxis(look: ChartLook): uPlot.Axis {
 }
 
 function yAxis(look: ChartLook): uPlot.Axis {
-  const format = look.yFormat ?? ((value: number) => formatNumber(value, 3));
+  const format = look.yTick ?? look.yFormat ?? ((value: number) => formatNumber(value, 3));
+  const plain = axis(look.yLabel);
   return {
-    ...axis(look.yLabel),
+    ...plain,
+    ...(look.log ? { grid: { ...plain.grid, filter: (_, splits) => splits.map(keepPowersOfTen) } } : {}),
     space: look.log ? 18 : 30,
     show: !look.compact,
     size: (plot, labels) => axisWidth(plot, labels),
-    values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : format(tick))),
+    values: (_, ticks, __, ___, increment) => ticks.map((tick) => (tick === null ? "" : format(tick, increment))),
   };
+}
+
+function keepPowersOfTen(value: number): number | null {
+  const power = Math.log10(value);
+  return Math.abs(power - Math.round(power)) < 1e-9 ? value : null;
 }
 
 /** At least 44 px, so that charts stacked over one another line up. */
@@ -191,7 +200,7 @@ function bandSeries(): uPlot.Series[] {
 }
 
 function lineSeries(series: ChartSeries, hidden: ReadonlySet<string>): uPlot.Series {
-  const stroke = () => (series.faint ? withOpacity(series.color, "40") : resolveColor(series.color));
+  const stroke = () => (series.faint ? withOpacity(series.color, "50") : resolveColor(series.color));
   const onlyDots = series.line === false;
   return {
     label: series.label,

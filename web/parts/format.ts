@@ -26,6 +26,15 @@ export function formatPercent(value: number | null | undefined, places = 1): str
   return tiny ? `< ${(10 ** -places).toFixed(places)} %` : `${percent < 0 ? MINUS : ""}${text} %`;
 }
 
+/**
+ * A tick of an axis of metric values: as many digits as ticks `increment` apart need to differ, and no more.
+ */
+export function formatMetricTick(name: string, value: number, increment: number): string {
+  if (!SHARES.test(name)) return formatNumber(value, 3);
+  const places = increment > 0 ? Math.max(0, Math.ceil(-Math.log10(increment * 100) - 1e-9)) : 0;
+  return formatPercent(value, Math.min(places, 4));
+}
+
 /** A whole number with thousands separators. */
 export function formatCount(value: number | null | undefined): string {
   return value === null || value === undefined ? MISSING : Math.round(value).toLocaleString("en-GB");
@@ -47,6 +56,7 @@ export function formatShort(value: number): string {
 /** Seconds as a duration: 3.1 ms, 42 s, 3 min 20 s, 2 h 5 min, 3 d 4 h. */
 export function formatDuration(seconds: number | null | undefined): string {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return MISSING;
+  if (seconds === 0) return "0 s";
   if (seconds < 1e-3) return `${trimZeros((seconds * 1e6).toPrecision(3))} µs`;
   if (seconds < 1) return `${trimZeros((seconds * 1e3).toPrecision(3))} ms`;
   if (seconds < 10) return `${trimZeros(seconds.toFixed(1))} s`;

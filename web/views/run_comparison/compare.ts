@@ -4,7 +4,8 @@ import type { Frame } from "../../api/frames";
 import { label, numbers } from "../../api/frames";
 import type { Json, RunDetail } from "../../api/types";
 import { categoryColor } from "../../parts/color";
-import { formatMetric, formatName, formatNumber } from "../../parts/format";
+import { formatMetric, formatMetricTick, formatName, formatNumber } from "../../parts/format";
+import { orderMetrics } from "../metric_order";
 import {
   assemble,
   metricLine,
@@ -56,7 +57,14 @@ export function compareCurves(runs: readonly ComparedRun[], choice: string, axis
     const series = { ...line.series, label: names[index] ?? "", color: categoryColor(index), dashed: index >= 8 };
     return [{ ...line, series }];
   });
-  return assemble(choice, formatName(choice.replace("/", " ")), lines, (value) => formatMetric(metric, value), false);
+  const chart = assemble(
+    choice,
+    formatName(choice.replace("/", " ")),
+    lines,
+    (value) => formatMetric(metric, value),
+    false,
+  );
+  return { ...chart, tick: (value, increment) => formatMetricTick(metric, value, increment) };
 }
 
 function stepLoss({ steps }: ComparedRun, axis: Axis, smoothing: number): Line | null {
@@ -107,7 +115,7 @@ export function differingSettings(runs: readonly ComparedRun[]): ComparedRow[] {
 
 /** Headline figures of all runs, with the best marked where we know which way is up. */
 export function comparedMetrics(runs: readonly ComparedRun[]): ComparedRow[] {
-  const names = [...new Set(runs.flatMap(({ detail }) => Object.keys(detail.metrics)))];
+  const names = orderMetrics([...new Set(runs.flatMap(({ detail }) => Object.keys(detail.metrics)))]);
   return names.map((name) => {
     const values = runs.map(({ detail }) => detail.metrics[name] ?? null);
     return {

@@ -3,7 +3,7 @@
 import { label, numbers, type Frame } from "../../api/frames";
 import type { ChartMark, ChartSeries } from "../../parts/chart_options";
 import { splitColor } from "../../parts/color";
-import { formatDuration, formatMetric, formatName, formatNumber } from "../../parts/format";
+import { formatDuration, formatMetric, formatMetricTick, formatName, formatNumber } from "../../parts/format";
 
 export type Axis = "step" | "epoch" | "time";
 
@@ -19,6 +19,7 @@ export interface CurveChart {
   readonly x: readonly number[];
   readonly series: readonly ChartSeries[];
   readonly format: (value: number) => string;
+  readonly tick?: (value: number, increment: number) => string;
   /** Whether a logarithmic axis can say something: every number is positive. */
   readonly canLog: boolean;
   /** Drawn logarithmically unless asked otherwise. */
@@ -155,7 +156,8 @@ function lossChart({ steps, metrics }: CurveSource, place: Place, smoothing: num
 
 function metricChart(metrics: Frame, metric: string, place: Place): CurveChart {
   const lines = ["train", "validation", "test", ""].flatMap((split) => metricLine(metrics, metric, split, place) ?? []);
-  return assemble(metric, formatName(metric), lines, (value) => formatMetric(metric, value), false);
+  const chart = assemble(metric, formatName(metric), lines, (value) => formatMetric(metric, value), false);
+  return { ...chart, tick: (value, increment) => formatMetricTick(metric, value, increment) };
 }
 
 function stepChart(
