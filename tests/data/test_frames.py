@@ -58,9 +58,19 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path):
 
 
 def test_columns_asked_for_as_text_keep_their_zeros(tmp_path):
-    path = write(tmp_path / "a.csv", "zip,n\n007,1\n042,2\n")
+    path = write(tmp_path / "a.csv", " zip ,n\n007,1\n042,2\n")
     assert read_frame(path, as_text=["zip", "gone"])["zip"].tolist() == ["007", "042"]
     assert read_frame(path)["zip"].tolist() == [7, 42]
+
+
+def test_a_word_far_down_makes_a_column_text(tmp_path):
+    path = write(tmp_path / "a.csv", "n\n" + "12345\n" * 300_000 + "many\n")
+    assert read_frame(path)["n"].iloc[-1] == "many"
+
+
+def test_times_of_day_are_kept_as_written(tmp_path):
+    path = write(tmp_path / "a.csv", "at,n\n12:30,1\n01:15,2\n")
+    assert read_frame(path)["at"].tolist() == read_frame(path, as_text=["at"])["at"].tolist() == ["12:30", "01:15"]
 
 
 def test_names_are_stripped_and_nameless_columns_numbered(tmp_path):

@@ -127,35 +127,22 @@ def read_text(path: Path) -> str:
 def _read_delimited(text: str, suffix: str, as_text: Collection[str], *, place: str) -> pyarrow.Table:
     """A CSV or TSV as an Arrow table."""
     import pyarrow
-    from pyarrow import csv as arrow_csv
+    from pyarrow import types
 
     lines = text.splitlines()
     head = [line for line in lines[:_SNIFFED_LINES] if line.strip()]
     if not head:
         raise DataError("the file is empty", place=place, remedy="give a file with a header line and rows")
     delimiter = "\t" if suffix in (".tsv", ".tab") else _find_delimiter(head)
-    names = _header_names(text, delimiter)
+    header = _read_header(text, delimiter)
+    names = [name.strip() or f"column {number}" for number, name in enumerate(header, 1)]
     check_names(names, place=place)
-    ragged: list[Any] = []
-
-    def keep_ragged(row: Any) -> str:
-        ragged.append(row)
-        return "skip"
-
+    as_text = [written for written, name in zip(header, names, strict=True) if name in as_text]
     try:
-        table = arrow_csv.read_csv(
-            io.BytesIO(text.encode()),
-            # Rows are numbered in error reports only when one thread reads.
-            read_options=arrow_csv.ReadOptions(use_threads=False, block_size=1 << 24),
-            parse_options=arrow_csv.ParseOptions(
-                delimiter=delimiter, newlines_in_values='"' in text, invalid_row_handler=keep_ragged
-            ),
-            convert_options=arrow_csv.ConvertOptions(
-                null_values=list(MISSING_MARKS),
-                strings_can_be_null=True,
-                column_types={name: pyarrow.string() for name in as_text},
-            ),
-        )
+        table, ragged = _parse_delimited(text, delimiter, as_text)
+        times = [name for name, kind in zip(table.column_names, table.schema.types, strict=True) if types.is_time(kind)]
+        if times:  # Arrow would write 12:30 as 12:30:00; only the cell itself reads the same in every file
+            table, ragged = _parse_delimited(text, delimiter, [*as_text, *times])
     except (pyarrow.ArrowInvalid, pyarrow.ArrowKeyError) as error:
         raise DataError(f"the table cannot be read: {error}", place=place, remedy="check its quotes") from None
     if ragged:
@@ -163,10 +150,38 @@ def _read_delimited(text: str, suffix: str, as_text: Collection[str], *, place: 
     return table.rename_columns(names)
 
 
-def _header_names(text: str, delimiter: str) -> list[str]:
-    """Stripped names of the header; a nameless column gets its number."""
-    header: list[str] = next((row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row), [])
-    return [name.strip() or f"column {number}" for number, name in enumerate(header, 1)]
+def _parse_delimited(text: str, delimiter: str, as_text: Collection[str]) -> tuple[pyarrow.Table, list[Any]]:
+    """Arrow's reading, and the rows that are too short or too long."""
+    import pyarrow
+    from pyarrow import csv
+
+    payload = text.encode()
+    ragged: list[Any] = []
+
+    def keep_ragged(row: Any) -> str:
+        ragged.append(row)
+        return "skip"
+
+    table = csv.read_csv(
+        io.BytesIO(payload),
+        # Rows are numbered in error reports only when one thread reads; types are inferred from the first block,
+        # which therefore holds the whole file.
+        read_options=csv.ReadOptions(use_threads=False, block_size=min(max(len(payload), 1 << 16) + 1, 2**31 - 1)),
+        parse_options=csv.ParseOptions(
+            delimiter=delimiter, newlines_in_values='"' in text, invalid_row_handler=keep_ragged
+        ),
+        convert_options=csv.ConvertOptions(
+            null_values=list(MISSING_MARKS),
+            strings_can_be_null=True,
+            column_types={name: pyarrow.string() for name in as_text},
+        ),
+    )
+    return table, ragged
+
+
+def _read_header(text: str, delimiter: str) -> list[str]:
+    """The names as they are written in the first line that is not blank."""
+    return next((row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row), [])
 
 
 def _find_delimiter(head: list[str]) -> str:

@@ -158,9 +158,11 @@ def _class_names(column: Column, series: pandas.Series) -> pandas.Series:
 
 def _numbers(column: Column, series: pandas.Series, place: str) -> np.ndarray | None:
     """The cells as finite numbers or NaN, None if they are no numbers."""
+    from pandas.api import types
+
     if column.kind in ("category", "text", "date") or (column.kind == "identifier" and column.stored_as_text):
         return None
-    if column.kind == "boolean" and column.values:
+    if column.kind == "boolean" and not types.is_numeric_dtype(series.dtype):
         return None
     values = parse_column(_as_number(column), series, place=place).to_numpy("float64")
     refuse_infinite(values, column.name, np.arange(len(values)), place=place)
