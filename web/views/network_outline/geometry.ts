@@ -22,9 +22,9 @@ export interface Measures {
 
 export const ACROSS: Measures = {
   across: true,
-  width: 168,
+  width: 150,
   height: 116,
-  rankGap: 36,
+  rankGap: 30,
   laneGap: 20,
   trackGap: 11,
   padding: 12,
@@ -39,13 +39,16 @@ export const DOWN: Measures = {
   padding: 12,
 };
 
-/** Across where the whole network then fits in `available` pixels, down otherwise. */
-export function chooseMeasures(layout: Layout, available: number): Measures {
-  const needed = 2 * ACROSS.padding + layout.ranks * (ACROSS.width + ACROSS.rankGap) - ACROSS.rankGap;
-  if (needed <= available) return ACROSS;
-  const gutter = gutterOf(layout, DOWN);
+/** The widest a box of a diagram across, and of one down, may become. */
+const WIDEST = { across: 210, down: 520 };
+
+/** Across where the whole network then fits in `available` pixels, down otherwise; boxes widen to fill the room. */
+export function chooseMeasures(layout: Layout, available: number, beside = 0): Measures {
+  const room = (available - 2 * ACROSS.padding + ACROSS.rankGap) / layout.ranks - ACROSS.rankGap;
+  if (room >= ACROSS.width) return { ...ACROSS, width: Math.floor(Math.min(WIDEST.across, room)) };
+  const gutter = gutterOf(layout, DOWN) + beside;
   const lane = (available - 2 * DOWN.padding - gutter + DOWN.laneGap) / layout.lanes - DOWN.laneGap;
-  return { ...DOWN, width: Math.round(Math.min(DOWN.width * 1.5, Math.max(DOWN.width * 0.75, lane))) };
+  return { ...DOWN, width: Math.round(Math.min(WIDEST.down, Math.max(280, lane))) };
 }
 
 /** Room kept for arcs beside the boxes. */
