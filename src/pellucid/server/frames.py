@@ -125,24 +125,42 @@ def _to_numpy(column: pa.ChunkedArray) -> _Column:
     """A column in the front end's types, whatever rows it has: whole numbers as float64, what is missing NaN or -1."""
     import pyarrow as pa
 
-    array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-    if isinstance(array, pa.ChunkedArray):  # no chunk at all
-        array = pa.array([], type=column.type)
+    if column.num_chunks == 0:
+        column = pa.chunked_array([pa.nulls(0, column.type)])
+    array = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
     if pa.types.is_string(array.type):
         array = array.dictionary_encode()
     if isinstance(array, pa.DictionaryArray):
-        codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+        codes = _flat(array.indices, np.int32, missing=-1)
         return _Column(codes, [str(label) for label in array.dictionary.to_pylist()])
     if isinstance(array, pa.FixedSizeListArray):
-        return _Column(_lists_to_numpy(array))
-    values = array.to_numpy(zero_copy_only=False)
-    return _Column(values if values.dtype.kind == "f" else values.astype(np.float64))
+        width = array.type.list_size
+        first = array.offset * width
+        items = array.values.slice(first, len(array) * width)
+        lists = _flat(items, np.int32, missing=0).reshape(-1, width)
+        lists[_missing(array)] = 0
+        return _Column(lists)
+    return _Column(_flat(array, np.float32 if pa.types.is_float32(array.type) else np.float64, missing=np.nan))
 
 
-def _lists_to_numpy(array: pa.FixedSizeListArray) -> np.ndarray:
-    """(rows, items); a missing list is zeros."""
-    width = array.type.list_size
-    values = np.zeros((len(array), width), dtype=array.type.value_type.to_pandas_dtype())
-    present = array.is_valid().to_numpy(zero_copy_only=False).astype(bool)
-    values[present] = array.flatten().fill_null(0).to_numpy(zero_copy_only=False).reshape(-1, width)
+def _flat(array: pa.Array, kind: type[np.generic], *, missing: float) -> np.ndarray:
+    """The numbers of an array, read from its buffers: pyarrow's own way there imports pandas, which takes long."""
+    import pyarrow as pa
+
+    letter = "f" if pa.types.is_floating(array.type) else "i" if pa.types.is_signed_integer(array.type) else "u"
+    stored = np.dtype(f"{letter}{array.type.bit_width // 8}")
+    data = array.buffers()[1]
+    if data is None:
+        return np.full(len(array), missing, dtype=kind)
+    values = np.frombuffer(data, dtype=stored)[array.offset : array.offset + len(array)].astype(kind)
+    values[_missing(array)] = missing
     return values
+
+
+def _missing(array: pa.Array) -> np.ndarray:
+    """Which rows are null."""
+    validity = array.buffers()[0]
+    if validity is None or not array.null_count:
+        return np.zeros(len(array), dtype=bool)
+    bits = np.unpackbits(np.frombuffer(validity, dtype=np.uint8), bitorder="little")
+    return bits[array.offset : array.offset + len(array)] == 0
