@@ -89,7 +89,7 @@ def test_dying_at_every_moment_of_a_rewind(runs_dir):
         writer.close()
         _fill(writer.path)
         try:
-            rewind_tables(CrashingFolder(writer.path, moments), "bbbbbbbb", after_step=4)
+            rewind_tables(CrashingFolder(writer.path, moments), "00000001", after_step=4)
             complete = True
         except Crash:
             complete = False
