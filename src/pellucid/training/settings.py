@@ -86,6 +86,8 @@ class FitSettings:
             spec = getattr(self, name)
             if spec is not None:
                 spec.validate()
+        for name, values in self.choices.items():
+            _check_choices(name, values)
         for name, lowest in _LOWEST.items():
             value = getattr(self, name)
             if value is not None and value < lowest:
@@ -141,7 +143,6 @@ class FitSettings:
         spec = getattr(self, name)
         if spec is not None:
             return replace(self, **{name: _change(spec, values)})
-        _SPECS[name].from_dict(values) if name != "network" else _check_names(values)
         merged = {**self.choices.get(name, {}), **values}
         return replace(self, choices={**self.choices, name: merged})
 
@@ -273,10 +274,13 @@ def _check_known(document: dict[str, Any], known: typing.AbstractSet[str], place
             raise SettingsError(f"{name!r} is no setting", place=place, remedy=f"use one of {', '.join(sorted(known))}")
 
 
-def _check_names(values: dict[str, Any]) -> None:
-    """Network choices are checked one by one: together with defaults of another kind they might contradict."""
-    for name, value in values.items():
-        NetworkSpec.from_dict({name: value})
+def _check_choices(spec: str, values: dict[str, Any]) -> None:
+    """Raise unless fields can be decided so; a network's one by one, for defaults of another kind may contradict."""
+    if spec == "network":
+        for name, value in values.items():
+            NetworkSpec.from_dict({name: value})
+    else:
+        _SPECS[spec].from_dict(values)
 
 
 def _change(spec: Any, values: dict[str, Any]) -> Any:
