@@ -12,7 +12,7 @@ from pellucid.results.schema import all_result_types
 from pellucid.server import models
 from pellucid.server.contract import build_contract, main
 from pellucid.store.tables import TABLES
-from schema_check import problems
+from tests.schema_check import problems
 
 
 @pytest.fixture(scope="module")

@@ -119,3 +119,29 @@ def test_missing_values_keep_a_columns_type(tmp_path):
     assert histograms["counts"].tolist() == [[0] * HISTOGRAM_BINS, list(range(HISTOGRAM_BINS))]
     _, empty = unpack(build_frame(run, "layers"))
     assert {len(array) for array in empty.values()} == {0}
+
+
+@pytest.mark.parametrize("after", [0, 1, 7, 37])
+def test_every_value_is_as_pandas_reads_it(tmp_path, after):
+    generator = np.random.default_rng(after)
+    with RunWriter.create(tmp_path, name="mixed", kind="watch") as writer:
+        for row in range(40):
+            known = {"layer": f"layer {row % 3}", "kind": "weight", "low": generator.normal(), "elements": 2**40 + row}
+            known["counts"] = generator.integers(0, 9, HISTOGRAM_BINS)
+            kept = {name: value for name, value in known.items() if generator.random() < 0.7}
+            writer.append("histograms", step=row, **kept)
+            if row % 9 == 0:
+                writer.flush()
+    run = find_run(writer.id, tmp_path)
+    document, arrays = unpack(build_frame(run, "histograms", after=after))
+    expected = run.table("histograms", after=after).to_pandas()
+    assert document["next_row"] == 40
+    for name, column in document["columns"].items():
+        if "labels" in column:
+            read = [column["labels"][code] if code >= 0 else None for code in arrays[name]]
+            assert read == [value if isinstance(value, str) else None for value in expected[name]]
+        elif name == "counts":
+            wanted = [np.zeros(HISTOGRAM_BINS) if value is None else value for value in expected[name]]
+            assert np.array_equal(arrays[name], np.stack(wanted))
+        else:
+            assert np.array_equal(arrays[name], expected[name].to_numpy(dtype=float, na_value=np.nan), equal_nan=True)

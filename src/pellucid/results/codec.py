@@ -39,7 +39,9 @@ def encode(record: Any) -> tuple[Document, Arrays]:
 
 def _encode(value: Any, path: str, arrays: Arrays) -> Any:
     if isinstance(value, np.ndarray):
-        arrays[path] = np.ascontiguousarray(value)
+        while path in arrays:  # keys with dots: {"a": {"b": …}, "a.b": …}
+            path += "'"
+        arrays[path] = np.asarray(value, order="C")
         return {"$array": path}
     if isinstance(value, np.generic):
         value = value.item()
