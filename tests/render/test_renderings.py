@@ -16,11 +16,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from results_to_render import EVERY, classification, data_report, learning_rate_range, network_outline, regression
 
 from pellucid.errors import SettingsError
 from pellucid.render.parts import number, share
 from pellucid.results.base import Result
+from tests.render.results_to_render import (
+    EVERY,
+    classification,
+    data_report,
+    learning_rate_range,
+    network_outline,
+    regression,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 
 import pytest
-from crashing_folder import Crash, CrashingFolder
 
 from pellucid.store import appender as appender_module
 from pellucid.store.appender import TableAppender
@@ -16,6 +15,7 @@ from pellucid.store.filesystem import PARTIAL, LocalFolder
 from pellucid.store.rewind import finish_rewind, rewind_tables
 from pellucid.store.run import list_runs, open_run
 from pellucid.store.writer import RunWriter
+from tests.store.crashing_folder import Crash, CrashingFolder
 
 _MOST_MOMENTS = 400
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from training_toys import examples, network, same_weights
 
 from pellucid.errors import SettingsError, TrainingError
 from pellucid.training.learning_rate import measure_learning_rate_range, suggest_rate
 from pellucid.training.losses import build_loss
 from pellucid.training.spec import LossSpec, OptimizerSpec
+from tests.training.training_toys import examples, network, same_weights
 
 
 class Quadratic(nn.Module):

@@ -10,11 +10,11 @@ import torch
 from sklearn.metrics import accuracy_score, log_loss, r2_score
 from torch import nn
 from torch.nn import functional
-from training_toys import CPU, ListRecorder, examples, network, same_weights, settings, trainer
 
 from pellucid.errors import SettingsError, TrainingError
 from pellucid.training.batches import Batches, batch_bounds, epoch_order, stream_seed
 from pellucid.training.spec import LossSpec, OptimizerSpec, ScheduleSpec
+from tests.training.training_toys import CPU, ListRecorder, examples, network, same_weights, settings, trainer
 
 
 def bare_loop(model, optimizer, epochs, batch_size, seed=0, *, penalty=None, clip=None, loss=functional.cross_entropy):

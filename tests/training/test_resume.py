@@ -7,13 +7,13 @@ import torch
 from hypothesis import given
 from hypothesis import settings as trials
 from hypothesis import strategies as st
-from training_toys import ListRecorder, same_weights, settings, trainer
 
 from pellucid.data.augment import build_augmentation
 from pellucid.errors import RunCorruptedError
 from pellucid.training.checkpoints import pack_state, unpack_state
 from pellucid.training.keeper import resume_point
 from pellucid.training.spec import OptimizerSpec, ScheduleSpec
+from tests.training.training_toys import ListRecorder, same_weights, settings, trainer
 
 OPTIMIZERS = {
     "gradient_descent": OptimizerSpec(name="gradient_descent", learning_rate=0.1),
