@@ -48,7 +48,7 @@ export function formatShort(value: number): string {
     [1e6, "M"],
     [1e3, "k"],
   ] as const) {
-    if (size >= unit) return `${trimZeros((value / unit).toPrecision(3))}${name}`;
+    if (size >= unit) return `${value < 0 ? MINUS : ""}${trimZeros((size / unit).toPrecision(3))}${name}`;
   }
   return formatNumber(value, 3);
 }
