@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pellucid.data.splits import MINIMUM_ROWS, SPLITS, describe_split, fold_rows, split_rows
+from pellucid.data.splits import MINIMUM_ROWS, SPLITS, describe_split, fold_rows, quantile_labels, split_rows
 from pellucid.errors import DataError, SettingsError
 
 FRACTIONS = st.sampled_from([(0.7, 0.15, 0.15), (0.8, 0.1, 0.1), (0.5, 0.25, 0.25), (0.4, 0.3, 0.3)])
@@ -154,3 +154,14 @@ def test_a_split_is_described_in_words():
     assert describe_split(target="survived", group="patient", folds=5) == "by group patient, 5 folds"
     assert describe_split(shuffle=False) == "in order"
     assert describe_split() == "at random"
+
+
+def test_quantities_are_stratified_by_quantile():
+    values = np.random.default_rng(0).lognormal(size=500)
+    labels = quantile_labels(values)
+    assert np.bincount(labels).tolist() == [100] * 5
+    assert all(values[labels == low].max() <= values[labels == low + 1].min() for low in range(4))
+    split = split_rows(500, labels=labels, seed=3)
+    shares = [np.bincount(labels[rows], minlength=5) / len(rows) for rows in split.values()]
+    assert np.abs(np.array(shares) - 0.2).max() < 0.02
+    assert np.ptp(quantile_labels(np.ones(50))) == 0

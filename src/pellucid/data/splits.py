@@ -9,7 +9,7 @@ import numpy as np
 
 from pellucid.errors import DataError, SettingsError
 
-__all__ = ["MINIMUM_ROWS", "SPLITS", "check_enough", "describe_split", "fold_rows", "split_rows"]
+__all__ = ["MINIMUM_ROWS", "SPLITS", "check_enough", "describe_split", "fold_rows", "quantile_labels", "split_rows"]
 
 SPLITS = ("train", "validation", "test")
 MINIMUM_ROWS = 6
@@ -113,6 +113,27 @@ def fold_rows(
     return parts
 
 
+def quantile_labels(values: np.ndarray, parts: int = 5) -> np.ndarray:
+    """Which fifth of the values each one lies in, to stratify a quantity by.
+
+    A small test split of a quantity drawn plainly at random can miss its upper or lower end, and its R² then says more
+    about the draw than about the network.
+
+    Args:
+        values: ``(rows,)`` finite numbers.
+        parts: How many quantile ranges; fewer come out where values repeat, or where rows are too few for them.
+
+    Returns:
+        ``(rows,)`` int64 numbers from 0, in the order of the values.
+
+    >>> quantile_labels(np.array([1.0, 9.0, 4.0, 2.0, 7.0, 5.0, 3.0, 8.0, 6.0, 10.0]), parts=2).tolist()
+    [0, 1, 0, 0, 1, 0, 0, 1, 1, 1]
+    """
+    parts = max(1, min(parts, len(values) // MINIMUM_ROWS))
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, parts + 1)[1:-1]))
+    return np.digitize(values, edges, right=True)
+
+
 def check_enough(rows: int, *, place: str) -> None:
     """Refuse fewer rows than can be split.
 
@@ -127,14 +148,21 @@ def check_enough(rows: int, *, place: str) -> None:
         )
 
 
-def describe_split(*, target: str | None = None, group: str | None = None, shuffle: bool = True, folds: int = 0) -> str:
+def describe_split(
+    *,
+    target: str | None = None,
+    group: str | None = None,
+    shuffle: bool = True,
+    folds: int = 0,
+    quantiles: bool = False,
+) -> str:
     """How the rows were split, in words: ``"stratified by survived"``, ``"by group patient"``, ``"in order"``."""
     if not shuffle:
         method = "in order"
     elif group is not None:
         method = f"by group {group}"
     elif target is not None:
-        method = f"stratified by {target}"
+        method = f"stratified by {'quantiles of ' if quantiles else ''}{target}"
     else:
         method = "at random"
     return f"{method}, {folds} folds" if folds else method

@@ -15,7 +15,7 @@ from pellucid.data.persistence import load_estimator, read_document, save_estima
 from pellucid.data.prepared import Modality, Prepared, RawRows, Split
 from pellucid.data.preprocessing import build_transformer, name_features
 from pellucid.data.settings import DataSettings
-from pellucid.data.splits import describe_split, fold_rows, split_rows
+from pellucid.data.splits import describe_split, fold_rows, quantile_labels, split_rows
 from pellucid.data.table_reading import IN_MEMORY, TableReading, read_columns, read_source, read_table
 from pellucid.data.target import Target, encode_target, missing_column
 from pellucid.errors import DataError, PellucidError, RunCorruptedError
@@ -172,7 +172,7 @@ def prepare_table(
 def _split(reading: TableReading, settings: DataSettings, seed: int, fold: int | None) -> dict[str, np.ndarray]:
     """Positions among the rows in use by split name, in the order of time where that is asked for."""
     options: dict[str, Any] = {
-        "labels": reading.values if reading.target.classes else None,
+        "labels": reading.values if reading.target.classes else quantile_labels(reading.values),
         "groups": reading.groups,
         "shuffle": settings.shuffle,
         "seed": seed,
@@ -222,7 +222,8 @@ def prepare_reading(
         seed=seed,
     )
     method = describe_split(
-        target=reading.target.column.name if reading.target.classes else None,
+        target=reading.target.column.name,
+        quantiles=not reading.target.classes,
         group=settings.group,
         shuffle=settings.shuffle,
         folds=0 if fold is None else settings.folds,
