@@ -494,6 +494,39 @@ def test_resizing_and_colour_of_arrays_equal_pillow():
     assert ArrayPixels(ours).load(np.arange(1), form) is ours
 
 
+def test_photographs_that_would_not_fit_into_memory_are_made_smaller(tmp_path, monkeypatch):
+    class_folders(tmp_path, height=40, width=80)
+    monkeypatch.setattr("pellucid.data.image._MOST_BYTES", 10 * 3 * 20 * 40)
+    prepared = prepare_images(tmp_path)
+    assert prepared.input_shape == (3, 20, 40)
+    assert any("made smaller to fit into memory" in note for note in prepared.notes)
+    with pytest.raises(SettingsError, match="0 pixels a side"):
+        prepare_images(tmp_path, DataSettings(image_size=0))
+
+
+def test_a_large_jpeg_is_brought_down_as_pillow_would(tmp_path):
+    ramp = np.add.outer(np.arange(256), np.arange(512)) // 3 % 256
+    Image.fromarray(ramp.astype(np.uint8)).resize((512, 256)).save(tmp_path / "a.jpg", quality=95)
+    small = EncodedPixels([tmp_path / "a.jpg"], str).load(np.arange(1), PixelForm(1, 16, 32))
+    whole = Image.open(tmp_path / "a.jpg").resize((32, 16), Image.Resampling.BOX)
+    assert float(np.abs(small[0, 0].astype(float) - np.asarray(whole)).mean()) < 6
+
+
+def test_an_image_too_large_to_open_is_named(tmp_path, monkeypatch):
+    class_folders(tmp_path)
+    (tmp_path / "cat" / "huge.png").write_bytes(encoded(picture(1, 60, 60)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(DataError, match="too large") as caught:
+        prepare_images(tmp_path)
+    assert caught.value.place.endswith("cat/huge.png")
+
+
+def test_a_class_number_without_a_name_is_refused(tmp_path):
+    path = parquet(tmp_path / "a.parquet", range(20), names=("only one",))
+    with pytest.raises(DataError, match="class 1 has no name among the 1 stated"):
+        prepare_images(path)
+
+
 @pytest.mark.parametrize("shape", [(4,), (4, 4), (2, 5, 6, 7), (0, 4, 4), (2, 3, 4, 5, 6)])
 def test_arrays_that_are_no_images_are_refused(shape):
     with pytest.raises(DataError, match="not a set of images"):

@@ -127,7 +127,11 @@ class EncodedPixels:
         blocks = [rows[start : start + _BLOCK].tolist() for start in range(0, len(rows), _BLOCK)]
         with ThreadPoolExecutor(_THREADS) as pool:
             done = pool.map(lambda block: [work(row) for row in block], blocks)
-            return [result for block in done for result in block]
+            try:
+                return [result for block in done for result in block]
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)  # one bad image is enough: leave the others undecoded
+                raise
 
     def _open(self, row: int) -> Image:
         """The image of a row, its header read."""
