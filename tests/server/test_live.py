@@ -289,3 +289,18 @@ def test_two_hundred_runs_are_read_once(runs_dir):
         (originals[3] / "run.json").write_bytes(real(originals[3] / "run.json") + b" ")
         index.read()
         assert {path.parent.name for path in opened} == {originals[3].name}
+
+
+def test_a_folder_that_becomes_a_run_takes_its_place(runs_dir):
+    old, new = make_run(runs_dir, "old", 1), make_run(runs_dir, "new", 1)
+    manifest = (runs_dir / old / "run.json").read_bytes()
+    shutil.rmtree(runs_dir / old)
+    (runs_dir / old).mkdir()
+    index = RunIndex(runs_dir)
+    assert [run.name for run in index.read()] == ["new"]
+    (runs_dir / old / "run.json").write_bytes(manifest)
+    assert [run.name for run in index.read()] == ["new", "old"]
+    (runs_dir / new / "run.json").write_text("{")
+    assert {run.id: run.status for run in index.read()} == {new: "unreadable", old: "finished"}
+    (runs_dir / new / "run.json").unlink()
+    assert index.read()[0].status == "unreadable"

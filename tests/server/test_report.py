@@ -10,7 +10,10 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from pellucid.cli.report import report_command
 from pellucid.errors import ServerError, StorageError
 from pellucid.results import codec
 from pellucid.results.base import Result
@@ -153,3 +156,35 @@ def test_writing_is_all_or_nothing(finished, bundle, tmp_path):
     with pytest.raises(StorageError, match="folder"):
         write_report(run, bundle, bundle=bundle)
     assert [each.name for each in tmp_path.iterdir() if "partial" in each.name] == []
+
+
+def run_report(*arguments):
+    app = typer.Typer()
+    app.command()(report_command)
+    return CliRunner().invoke(app, [str(each) for each in arguments], catch_exceptions=True)
+
+
+def test_the_command_writes_a_report_and_spares_other_files(finished, bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr("pellucid.server.report._BUNDLE", bundle)
+    monkeypatch.chdir(tmp_path)
+    said = run_report("latest", "--runs-dir", finished[0])
+    assert said.exit_code == 0, said.output
+    assert f"{finished[1]}.html" in said.output
+    assert is_report(tmp_path / f"{finished[1]}.html")
+    again = run_report("Digits", "--runs-dir", finished[0], "--json")  # our own output may be replaced
+    assert json.loads(again.output)["bytes"] == (tmp_path / f"{finished[1]}.html").stat().st_size
+
+    (tmp_path / "thesis.html").write_text("years of work")
+    refused = run_report("latest", "--runs-dir", finished[0], "-o", "thesis.html")
+    assert isinstance(refused.exception, StorageError)
+    assert "--force" in refused.exception.remedy
+    assert (tmp_path / "thesis.html").read_text() == "years of work"
+    assert run_report("latest", "--runs-dir", finished[0], "-o", "thesis.html", "--force").exit_code == 0
+    assert is_report(tmp_path / "thesis.html")
+
+
+def test_the_command_without_a_bundle_writes_nothing(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr("pellucid.server.report._BUNDLE", tmp_path / "nothing")
+    said = run_report("latest", "--runs-dir", finished[0], "-o", tmp_path / "report.html")
+    assert isinstance(said.exception, ServerError)
+    assert list(tmp_path.iterdir()) == []

@@ -146,3 +146,9 @@ def test_the_list_follows_the_folder(tmp_path, static):
 
 def test_version_names_the_folder(client, finished):
     assert client.get("/api/version").json()["runs_dir"] == str(finished[0])
+
+
+def test_a_method_that_a_route_lacks_is_an_error_in_json(client):
+    response = client.head("/api/runs")
+    assert response.status_code == 405
+    assert response.headers["content-type"] == "application/json"

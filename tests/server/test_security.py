@@ -190,7 +190,7 @@ def raw_get(app, path):
         "raw_path": path.encode(),
         "query_string": b"",
         "headers": headers,
-        "extensions": {},
+        "asgi": {"spec_version": "2.4"},
     }
     sent = []
 

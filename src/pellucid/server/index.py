@@ -56,6 +56,9 @@ class RunIndex:
         if time.monotonic() - self._checked_at >= _RECHECK_S:
             self._checked_at = time.monotonic()
             changed |= {run.id for run in self._runs.values() if run.status == "running"}
+        if not changed <= self._runs.keys():
+            self._read_all()  # a folder became a run: it has a place in the order
+            return
         for name in changed:
             self._read_one(name)
 
@@ -67,8 +70,7 @@ class RunIndex:
         try:
             self._runs[name] = summarize_run(find_run(name, self.runs_dir))
         except PellucidError as error:
-            if name in self._runs:
-                self._runs[name] = self._runs[name].model_copy(update={"status": "unreadable", "error": error.message})
+            self._runs[name] = self._runs[name].model_copy(update={"status": "unreadable", "error": error.message})
 
 
 def _signature(runs_dir: Path) -> _Signature:

@@ -71,7 +71,7 @@ def build_report(run: Run, *, bundle: Path | None = None) -> str:
             "</head>",
             "<body>",
             "<noscript>This report draws itself with JavaScript: allow scripts for this file.</noscript>",
-            '<div id="app"></div>',
+            '<div id="pellucid"></div>',
             f'<script type="application/json" id="pellucid-data">{data}</script>',
             f"<script>{script}</script>",
             "</body>",

@@ -39,6 +39,8 @@ def page(request: Request, path: str) -> Response:
     """A file of the front end, or its page for the addresses within the app."""
     root: Path = request.app.state.static
     if path == "api" or path.startswith("api/"):
+        if request.method == "HEAD":
+            return error_response(405, "the API answers GET only", where=f"/{path[:200]}")
         return error_response(404, "the API has no such address", where=f"/{path[:200]}")
     if "." in path.rpartition("/")[2]:
         return _file(root, path)
