@@ -125,7 +125,7 @@ export function readState(search: string): ViewState {
 export function writeAddress(place: Place, state: Partial<ViewState> = {}): string {
   const query = new URLSearchParams();
   for (const key of KEYS) writeField(query, key, state[key]);
-  const search = query.toString();
+  const search = query.toString().replaceAll("%2C", ","); // a comma needs no escape, and reads better
   return search ? `${writePlace(place)}?${search}` : writePlace(place);
 }
 
