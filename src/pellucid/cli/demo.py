@@ -11,7 +11,7 @@ __all__ = ["demo_command"]
 
 
 def demo_command(
-    headless: Annotated[bool, typer.Option("--headless", help="Train and print the summary, but do not serve.")] = False,
+    headless: Annotated[bool, typer.Option("--headless", help="Train and print the summary; serve nothing.")] = False,
     port: Annotated[int | None, typer.Option(help="Port of the app; 0 takes any free one.")] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
     runs_dir: Annotated[Path | None, typer.Option(help="Folder of the runs.")] = None,

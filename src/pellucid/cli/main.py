@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from pellucid import __version__
+from pellucid.cli.demo import demo_command
 from pellucid.cli.export import export_command
 from pellucid.cli.fit import fit_command
 from pellucid.cli.open import open_command
@@ -18,7 +20,7 @@ from pellucid.cli.report import report_command
 from pellucid.cli.runs import runs_command
 from pellucid.errors import PellucidError
 
-__all__ = ["app", "main"]
+__all__ = ["EXIT_ERROR", "EXIT_INTERRUPTED", "EXIT_OWN_FAULT", "app", "main"]
 
 EXIT_ERROR = 1
 EXIT_OWN_FAULT = 70
@@ -37,6 +39,7 @@ app.command("runs")(runs_command)
 app.command("open")(open_command)
 app.command("report")(report_command)
 app.command("export")(export_command)
+app.command("demo")(demo_command)
 
 
 def _show_version(wanted: bool) -> None:
@@ -56,47 +59,50 @@ def _options(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, 1 for an error of the user's, 2 for wrong usage, 130 for Ctrl-C.
+    """Run the command line.
 
     Args:
         arguments: What stands after ``pellucid``; None takes it from the process.
+
+    Returns:
+        The exit code: 0, 1 for an error of the user's, 2 for wrong usage, 70 for one of ours, 130 for Ctrl-C.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
     try:
-        app(words, prog_name="pellucid")
+        app([word for word in words if word != "--debug"], prog_name="pellucid")
     except SystemExit as leaving:
-        return leaving.code if isinstance(leaving.code, int) else EXIT_ERROR if leaving.code else 0
-    except PellucidError as error:
-        return _say(error, debug, EXIT_ERROR)
+        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except KeyboardInterrupt:
         typer.secho("Interrupted.", err=True)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone (`pellucid runs | head`): that is no error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        known = PellucidError(error.strerror or str(error), place=str(error.filename or ""))
-        return _say(known, debug, EXIT_ERROR)
     except Exception as error:
-        own = PellucidError(
-            f"Pellucid itself failed: {type(error).__name__}: {error}",
-            remedy="run the command again with --debug and report what it shows",
-        )
-        return _say(own, debug, EXIT_OWN_FAULT)
+        return _say(error, debug)
     return 0
 
 
-def _say(error: PellucidError, debug: bool, code: int) -> int:
-    """Tell the person, in red where there is colour; with the traceback only if it was asked for."""
+def _say(error: Exception, debug: bool) -> int:
+    """Tell the person what went wrong, the traceback only if it was asked for; the exit code."""
     if debug:
-        import traceback
-
         traceback.print_exc()
+    said, code = error, EXIT_ERROR
+    if isinstance(error, OSError):
+        said = PellucidError(
+            error.strerror or str(error),
+            place=str(error.filename or ""),
+            remedy="check that the path exists and may be read and written",
+        )
+    elif not isinstance(error, PellucidError):
+        code = EXIT_OWN_FAULT
+        said = PellucidError(
+            f"Pellucid itself failed: {type(error).__name__}: {error}",
+            remedy="run the command again with --debug and report what it shows",
+        )
     typer.secho("Error: ", fg="red", bold=True, nl=False, err=True)
-    typer.secho(str(error), err=True)
+    typer.secho(str(said), err=True)
     return code
 
 

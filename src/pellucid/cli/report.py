@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from pellucid.store.run import Run
 
 __all__ = ["report_command"]
 
@@ -39,6 +42,21 @@ def report_command(
     if as_json:
         typer.echo(json.dumps({"run": opened.id, "path": str(path), "bytes": size}))
         return
+    for name in _damaged_results(opened):
+        typer.echo(f"Warning: the result {name} is damaged and was left out.", err=True)
     typer.echo(f"{path}  ({size / 1e6:.1f} MB)")
     if opened.status == "running":
         typer.echo("The run is still going on: the report shows it as it stood just now.")
+
+
+def _damaged_results(run: Run) -> list[str]:
+    """The names of results that cannot be read."""
+    from pellucid.errors import RunError
+
+    damaged = []
+    for name in run.result_names():
+        try:
+            run.result(name)
+        except RunError:
+            damaged.append(name)
+    return damaged

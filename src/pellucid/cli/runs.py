@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["age_of", "match_runs", "runs_command"]
 
 _MOST_FIGURES = 2
+_SPLITS = ("test_", "validation_", "train_")
 _STYLES = {"running": "cyan", "finished": "green", "stopped": "yellow", "interrupted": "yellow", "failed": "red"}
 
 
@@ -80,27 +81,31 @@ def _table(runs: list[RunSummary]) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("id", no_wrap=True)
-    for heading in ("name", "age", "status", "task", "figures", "epochs"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("age", "status", "epochs"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("figures", overflow="fold")
     for run in runs:
         if run.error:
-            table.add_row(run.id, "", "", Text("unreadable", style="red"), Text(run.error), "", "")
+            table.add_row(run.id, "", Text("unreadable", style="red"), "", Text(run.error))
             continue
         table.add_row(
             run.id,
-            Text(run.name),
             age_of(run.created_at),
             Text(run.status, style=_STYLES.get(run.status, "")),
-            Text(run.task),
-            _figures(run),
             _epochs(run),
+            Text(_figures(run)),
         )
     return table
 
 
 def _figures(run: RunSummary) -> str:
-    """The first headline figures, as the run's maker ordered them."""
-    return ", ".join(f"{name} {value:.4g}" for name, value in list(run.metrics.items())[:_MOST_FIGURES])
+    """The headline figures: the test split's first, then validation's; others as the run's maker ordered them."""
+    ranked = sorted(run.metrics.items(), key=lambda figure: _split_rank(figure[0]))
+    return "\n".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in ranked[:_MOST_FIGURES])
+
+
+def _split_rank(name: str) -> int:
+    return next((rank for rank, split in enumerate(_SPLITS) if name.startswith(split)), len(_SPLITS))
 
 
 def _epochs(run: RunSummary) -> str:

@@ -113,20 +113,23 @@ def is_report(path: str | Path) -> bool:
 
 
 def collect_report(run: Run) -> ReportData:
-    """What the report shows: the run, its results and its tables, thinned. A damaged result is left out."""
+    """What the report shows: the run, its results and its tables, thinned; a warning stands for a damaged result."""
     detail = describe_run(run)
     results: dict[str, str] = {}
     kept: list[ResultEntry] = []
+    warnings = list(detail.warnings)
     for entry in detail.results:
         try:
             run.result(entry.name)
             results[entry.name] = _base64(run.result_bytes(entry.name))
             kept.append(entry)
-        except RunError:
-            continue
+        except RunError as error:
+            warnings.append(f"{entry.name} was left out: {error.message}")
     points = {table: REPORT_HISTOGRAMS if table == "histograms" else REPORT_POINTS for table in TABLES}
     tables = {table: _base64(build_frame(run, table, points=points[table]).payload) for table in TABLES}
-    return ReportData(run=detail.model_copy(update={"results": kept}), results=results, tables=tables)
+    return ReportData(
+        run=detail.model_copy(update={"results": kept, "warnings": warnings}), results=results, tables=tables
+    )
 
 
 def _base64(payload: bytes) -> str:
