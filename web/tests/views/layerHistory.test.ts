@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { distributionsOf, indexAt, indexNear, kindsOf } from "../../views/layer_history/rows";
 import { densities, paintHeat, rowOfPixel } from "../../views/layer_history/heat";
 import {
   centralAxis,
@@ -113,9 +114,44 @@ describe("axes", () => {
   });
 });
 
+describe("steps", () => {
+  it("are found at or before, or nearest to, a step", () => {
+    const steps = [0, 10, 30];
+    expect([-5, 0, 9, 10, 29, 99].map((step) => indexAt(steps, step))).toEqual([0, 0, 0, 1, 1, 2]);
+    expect([-5, 4, 6, 19, 21, 99].map((step) => indexNear(steps, step))).toEqual([0, 0, 1, 1, 2, 2]);
+  });
+
+  it("give the distributions of one layer and kind, in order", () => {
+    const numbers = (data: number[], width = 1) => ({ kind: "numbers", data: Float64Array.from(data), width }) as const;
+    const frame = {
+      table: "histograms",
+      rows: 3,
+      sampled: false,
+      columns: {
+        step: numbers([20, 10, 10]),
+        layer: { kind: "labels", codes: Int16Array.from([0, 0, 1]), labels: ["a", "b"] } as const,
+        kind: { kind: "labels", codes: Int16Array.from([0, 0, 0]), labels: ["weight"] } as const,
+        low: numbers([0, -1, 5]),
+        high: numbers([1, 1, 6]),
+        counts: numbers([1, 2, 3, 4, 5, 6], 2),
+        elements: numbers([3, 7, 11]),
+      },
+    };
+    const { steps, histograms, elements } = distributionsOf(frame, "a", "weight");
+    expect(Array.from(steps)).toEqual([10, 20]);
+    expect(histograms.map(({ low, counts }) => [low, ...Array.from(counts)])).toEqual([
+      [-1, 3, 4],
+      [0, 1, 2],
+    ]);
+    expect(Array.from(elements)).toEqual([7, 3]);
+    expect(kindsOf(frame, "b")).toEqual(["weight"]);
+    expect(distributionsOf(frame, "absent", "weight").histograms).toEqual([]);
+  });
+});
+
 describe("heat map", () => {
-  it("draws each pixel from the last row at or before its time", () => {
-    expect(Array.from(rowOfPixel([0, 10, 90, 100], 10))).toEqual([0, 1, 1, 1, 1, 1, 1, 1, 1, 2]);
+  it("draws each pixel from the row nearest in time", () => {
+    expect(Array.from(rowOfPixel([0, 10, 90, 100], 10))).toEqual([0, 1, 1, 1, 1, 2, 2, 2, 2, 3]);
     expect(Array.from(rowOfPixel([5], 3))).toEqual([0, 0, 0]);
   });
 

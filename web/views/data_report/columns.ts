@@ -11,7 +11,9 @@ export function formatMissing(missing: number, rows: number): string {
 /** The centre and spread of numbers in a line; '' for other columns. */
 export function summarizeNumbers(column: ColumnReport): string {
   if (column.mean === null || column.std === null) return "";
-  return `${formatNumber(column.low, 3)} … ${formatNumber(column.high, 3)}, mean ${formatNumber(column.mean, 3)} ± ${formatNumber(column.std, 3)}`;
+  // What is left of a mean of 0 after rounding says nothing.
+  const mean = Math.abs(column.mean) < 1e-9 * column.std ? 0 : column.mean;
+  return `${formatNumber(column.low, 3)} … ${formatNumber(column.high, 3)}, mean ${formatNumber(mean, 3)} ± ${formatNumber(column.std, 3)}`;
 }
 
 /** Columns whose name, kind, role, note or treatment holds every word of the search. */

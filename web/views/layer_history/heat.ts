@@ -2,7 +2,7 @@
 
 import { rebin, type Axis, type Histogram } from "./rebin";
 
-/** For each of `width` pixels, the index of the last row recorded at or before it (steps ascend). */
+/** For each of `width` pixels, the index of the row nearest in time (steps ascend). */
 export function rowOfPixel(steps: ArrayLike<number>, width: number): Int32Array {
   const out = new Int32Array(width);
   const first = steps[0] ?? 0;
@@ -10,7 +10,7 @@ export function rowOfPixel(steps: ArrayLike<number>, width: number): Int32Array 
   let row = 0;
   for (let x = 0; x < width; x += 1) {
     const step = first + (span * (x + 0.5)) / width;
-    while (row + 1 < steps.length && steps[row + 1]! <= step) row += 1;
+    while (row + 1 < steps.length && (steps[row]! + steps[row + 1]!) / 2 <= step) row += 1;
     out[x] = row;
   }
   return out;

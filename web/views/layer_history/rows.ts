@@ -68,3 +68,10 @@ export function indexAt(steps: ArrayLike<number>, step: number): number {
   }
   return Math.max(0, low);
 }
+
+/** Index of the step nearest to `step`. */
+export function indexNear(steps: ArrayLike<number>, step: number): number {
+  const before = indexAt(steps, step);
+  const after = Math.min(steps.length - 1, before + 1);
+  return Math.abs(steps[after]! - step) < Math.abs(step - steps[before]!) ? after : before;
+}

@@ -40,7 +40,7 @@ export const DOWN: Measures = {
 };
 
 /** The widest a box of a diagram across, and of one down, may become. */
-const WIDEST = { across: 210, down: 520 };
+const WIDEST = { across: 210, down: 760 };
 
 /** Across where the whole network then fits in `available` pixels, down otherwise; boxes widen to fill the room. */
 export function chooseMeasures(layout: Layout, available: number, beside = 0): Measures {

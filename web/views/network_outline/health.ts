@@ -173,5 +173,7 @@ function judgeUpdate(row: LayerRow): Sign | null {
   if (value > tooFast) return sign("update", value, "trouble", "each step overwrites much of the weights", level);
   if (value > fast) return sign("update", value, "watch", "the steps are large for these weights", level);
   if (most < slow) return sign("update", value, "watch", "the weights hardly move", level);
+  if (value < slow)
+    return sign("update", value, "ok", "small now, healthy shortly before: the rate has come down", level);
   return sign("update", value, "ok", "the steps fit the size of the weights", level);
 }
