@@ -1,5 +1,7 @@
 /** Light or dark: the system's wish unless the person chose. Canvases read `theme.dark` to redraw when it changes. */
 
+import { flushSync } from "svelte";
+
 export type ThemeChoice = "system" | "light" | "dark";
 
 const KEY = "pellucid-theme";
@@ -7,9 +9,10 @@ const KEY = "pellucid-theme";
 class Theme {
   #choice = $state<ThemeChoice>("system");
   #systemDark = $state(false);
+  #printing = $state(false);
 
   /** Whether dark colours are shown now. */
-  dark = $derived(this.#choice === "system" ? this.#systemDark : this.#choice === "dark");
+  dark = $derived(!this.#printing && (this.#choice === "system" ? this.#systemDark : this.#choice === "dark"));
 
   get choice(): ThemeChoice {
     return this.#choice;
@@ -30,9 +33,18 @@ class Theme {
       this.#systemDark = event.matches;
       this.#apply();
     });
+    window.addEventListener("beforeprint", () => this.#print(true));
+    window.addEventListener("afterprint", () => this.#print(false));
     const wanted = override ?? recall();
     this.#choice = wanted === "light" || wanted === "dark" ? wanted : "system";
     this.#apply();
+  }
+
+  /** Paper is white. What is drawn on canvases must be drawn anew before the page is taken. */
+  #print(printing: boolean): void {
+    this.#printing = printing;
+    this.#apply();
+    flushSync();
   }
 
   #apply(): void {
