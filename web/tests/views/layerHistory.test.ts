@@ -151,7 +151,13 @@ describe("steps", () => {
 
 describe("heat map", () => {
   it("draws each pixel from the row nearest in time", () => {
-    expect(Array.from(rowOfPixel([0, 10, 90, 100], 10))).toEqual([0, 1, 1, 1, 1, 2, 2, 2, 2, 3]);
+    const steps = [3, 4, 7, 31, 90, 99];
+    const nearest = Array.from({ length: 37 }, (_, x) => {
+      const step = 3 + (96 * (x + 0.5)) / 37;
+      const distances = steps.map((at) => Math.abs(at - step));
+      return distances.indexOf(Math.min(...distances));
+    });
+    expect(Array.from(rowOfPixel(steps, 37))).toEqual(nearest);
     expect(Array.from(rowOfPixel([5], 3))).toEqual([0, 0, 0]);
   });
 
