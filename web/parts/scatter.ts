@@ -27,7 +27,7 @@ export function rangeOf(arrays: readonly ArrayLike<number>[], margin = 0.04): Ra
     }
   }
   if (!(low <= high)) return [0, 1];
-  const room = (high - low) * margin || Math.abs(low) * 0.5 || 1;
+  const room = high > low ? (high - low) * margin : Math.abs(low) * 0.5 || 1;
   return [low - room, high + room];
 }
 
