@@ -1,6 +1,7 @@
 """What all tests share: shapes and types checked at run time, real data where it is present, a quiet matplotlib."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from jaxtyping import install_import_hook
 install_import_hook(["pellucid.core", "pellucid.capture", "pellucid.lenses"], "beartype.beartype")
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Nothing that a test starts may use or change the person's own state.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="pellucid-tests-")
 
 
 def shared_data_folder() -> Path | None:

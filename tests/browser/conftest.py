@@ -63,7 +63,9 @@ class App:
     def start(self) -> None:
         command = [sys.executable, "-m", "pellucid", "open", "--no-browser", "--json"]
         command += ["--runs-dir", str(self.runs), "--port", str(self.port)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        # The state folder is the test's own, so that the person's token is neither used nor changed.
+        environment = {**os.environ, "XDG_STATE_HOME": str(self.runs.parent / "state")}
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         assert self.process.stdout is not None
         told = json.loads(self.process.stdout.readline())
         self.port, self.token = told["port"], told["token"]

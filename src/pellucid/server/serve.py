@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import secrets
 import socket
 import sys
 import threading
@@ -14,6 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pellucid.errors import ServerError
+from pellucid.server.token import remembered_token
 
 __all__ = ["PREFERRED_PORT", "bind_port", "page_address", "serve"]
 
@@ -48,7 +48,7 @@ def serve(
     listening = bind_port(port)
     with listening:
         listening.listen(128)  # from here on a browser's request waits until the app is loaded
-        token = secrets.token_urlsafe(24)
+        token = remembered_token()
         bound: int = listening.getsockname()[1]
         address = page_address(bound, run)
         url = f"{address}?token={token}"
