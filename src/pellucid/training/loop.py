@@ -15,6 +15,7 @@ from torch import nn
 from pellucid.errors import RunCorruptedError, TrainingError
 from pellucid.training.batches import Augmentation, Batches, batch_bounds, epoch_order, stream_seed
 from pellucid.training.devices import PRECISIONS, random_state, restore_random_state
+from pellucid.training.fast_linear import fast_linears, oneDNN_is_faster
 from pellucid.training.measures import EpochMeasures, evaluate_loss
 from pellucid.training.nonfinite import first_broken_layer
 from pellucid.training.progress import EpochFigures, Progress
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from pellucid.training.schedules import Schedule
     from pellucid.training.settings import FitSettings
 
-__all__ = ["Outcome", "Recorder", "Trainer"]
+__all__ = ["Outcome", "Recorder", "Trainer", "steps_batch_size"]
 
 _TOLERATED = 3
 """So many steps in a row with a loss that is not finite end the run; one alone may be an overflow in half precision."""
@@ -165,11 +166,11 @@ class Trainer:
         progress = progress or Progress()
         progress.begin_training(epochs=self.epochs, epoch=self.place.epoch, steps_per_epoch=len(self.bounds))
         stopped = False
+        plain = self.device.type == "cpu" and self._autocast is None
         try:
-            while self.place.epoch < self.epochs and not self.place.early:
-                stopped = self._epoch(recorder, progress, should_stop, after)
-                if stopped:
-                    break
+            with fast_linears(self.model, enabled=plain and oneDNN_is_faster()):
+                while self.place.epoch < self.epochs and not self.place.early and not stopped:
+                    stopped = self._epoch(recorder, progress, should_stop, after)
         finally:
             self.model.eval()
             progress.end_training()
