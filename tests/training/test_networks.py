@@ -118,7 +118,27 @@ def test_cnn_equals_one_built_by_hand(pooling: str, module: nn.Module) -> None:
     hand = hand_built_cnn(module)
     copy_weights(model, hand)
     inputs = torch.randn(4, 3, 9, 7)
-    assert torch.equal(model.eval()(inputs), hand.eval()(inputs))
+    torch.testing.assert_close(model.eval()(inputs), hand.eval()(inputs))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_are_laid_out_for_speed_and_parameters_as_usual(channels: int) -> None:
+    """Weights and gradients stay contiguous, so checkpoints and fused optimisers meet nothing unusual."""
+    model = build_network(NetworkSpec(kind="cnn", normalization="batch"), input_shape=(channels, 8, 8), outputs=2)
+    layouts: list[bool] = []
+    for name in ("stage1.conv1", "stage1.pool", "stage2.pool"):
+        model.get_submodule(name).register_forward_hook(
+            lambda _module, _inputs, output: layouts.append(output.is_contiguous(memory_format=torch.channels_last))
+        )
+    images = torch.randn(5, channels, 8, 8)
+    before = images.clone()
+    model(images).sum().backward()
+    assert layouts == [True] * 3
+    assert torch.equal(images, before)
+    for parameter in model.parameters():
+        assert parameter.is_contiguous()
+        assert parameter.grad is not None
+        assert parameter.grad.is_contiguous()
 
 
 def test_residual_stage_is_the_sum_of_body_and_shortcut() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 
+import torch
 from torch import Tensor, nn
 
 from pellucid.errors import SettingsError
@@ -91,7 +92,18 @@ class CNN(nn.Sequential):
 
     def forward(self, input: Tensor) -> Tensor:
         """``(batch, channels, height, width)`` floats to ``(batch, outputs)`` logits or predictions."""
-        return super().forward(input)
+        return super().forward(_channels_last(input) if input.device.type == "cpu" else input)
+
+
+def _channels_last(images: Tensor) -> Tensor:
+    """The same images with the channels of a pixel side by side in memory.
+
+    CPU kernels for convolution and pooling run about 1.5 times as fast on that layout, and every layer keeps it.
+    """
+    if images.shape[1] > 1:
+        return images.contiguous(memory_format=torch.channels_last)
+    # With one channel both layouts are the same memory; only these strides say which one is meant.
+    return images.reshape(len(images), *images.shape[2:], 1).permute(0, 3, 1, 2)
 
 
 def _normalization(spec: NetworkSpec, channels: int) -> nn.Module:
