@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
     from sklearn.compose import ColumnTransformer
 
-__all__ = ["TablePreparation", "prepare_reading", "prepare_table"]
+__all__ = ["TablePreparation", "as_inputs", "as_targets", "prepare_reading", "prepare_table"]
 
 _TRANSFORMER = "transformer.skops"
 

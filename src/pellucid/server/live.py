@@ -28,7 +28,7 @@ from pellucid.server.models import (
 )
 from pellucid.store.run import Run, find_run
 
-__all__ = ["POLL_INTERVAL_S", "Hub", "router"]
+__all__ = ["POLL_INTERVAL_S", "Hub", "live", "router"]
 
 POLL_INTERVAL_S = 0.25
 """How often the runs folder is looked at while anyone is connected."""

@@ -9,7 +9,7 @@ from starlette.responses import FileResponse
 
 from pellucid.server.security import error_response, help_page
 
-__all__ = ["STATIC", "router"]
+__all__ = ["STATIC", "page", "router"]
 
 STATIC = Path(__file__).parent / "static"
 """Where ``make web`` puts the front end."""

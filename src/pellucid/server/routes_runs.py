@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pellucid import __version__
 from pellucid.server.models import MAX_POINTS, ErrorReply, RunDetail, RunList, TableName, Version
 
-__all__ = ["router"]
+__all__ = ["read_result", "read_run", "read_runs", "read_table", "read_version", "router"]
 
 router = APIRouter(prefix="/api", responses={"4XX": {"model": ErrorReply}})
 
