@@ -73,9 +73,7 @@ def evaluate_classification(
     _check_usable(probabilities, split)
     labels = np.arange(len(classes))
     predicted = probabilities.argmax(axis=1)
-    by_class: Any = metrics.precision_recall_fscore_support(
-        targets, predicted, labels=labels, zero_division=_UNDEFINED
-    )
+    by_class: Any = metrics.precision_recall_fscore_support(targets, predicted, labels=labels, zero_division=_UNDEFINED)
     precision, recall, f1, support = by_class
     averages = {average: _averaged(targets, predicted, average) for average in ("macro", "micro", "weighted")}
     areas = labels[1:] if len(classes) <= 2 else labels

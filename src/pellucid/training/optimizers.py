@@ -82,7 +82,8 @@ def _sgd(groups: list[dict[str, Any]], spec: OptimizerSpec, fused: bool) -> Opti
     )
 
 
-def _rmsprop(groups: list[dict[str, Any]], spec: OptimizerSpec, fused: bool) -> Optimizer:  # noqa: ARG001  PyTorch has no fused RMSprop
+def _rmsprop(groups: list[dict[str, Any]], spec: OptimizerSpec, fused: bool) -> Optimizer:
+    del fused  # PyTorch has no fused RMSprop
     return torch.optim.RMSprop(
         groups, lr=spec.learning_rate, alpha=spec.beta2, eps=spec.epsilon, momentum=spec.momentum
     )
