@@ -12,7 +12,7 @@ from pellucid.watch.budget import Budget
     costs=st.lists(st.floats(1e-5, 5e-2), min_size=1, max_size=20),
 )
 def test_spending_stays_within_the_share(share, step_s, costs):
-    budget = Budget(share)
+    budget = Budget()
     spent = forced = 0.0
     steps = 4_000
     for step in range(steps):
@@ -21,19 +21,19 @@ def test_spending_stays_within_the_share(share, step_s, costs):
             budget.spend(cost)
             spent += cost
             forced += cost if step & (step - 1) == 0 else 0.0
-        budget.earn(step_s)
+        budget.earn(share * step_s)
     # What a sample is expected to cost is learnt from the last ones, so it may be exceeded by as much as costs differ.
     assert spent - forced <= share * steps * step_s * max(costs) / min(costs) + max(costs)
 
 
 def test_cheap_samples_are_taken_often_and_dear_ones_seldom():
     def samples(cost_s):
-        budget, taken = Budget(0.03), 0
+        budget, taken = Budget(), 0
         for step in range(1, 10_000):
             if budget.is_due(step):
                 taken += 1
                 budget.spend(cost_s)
-            budget.earn(1e-3)
+            budget.earn(0.03 * 1e-3)
         return taken
 
     assert 250 <= samples(1e-3) <= 350  # 0.03 × 10 s / 1 ms, and those at powers of two
@@ -41,7 +41,7 @@ def test_cheap_samples_are_taken_often_and_dear_ones_seldom():
 
 
 def test_short_runs_are_seen_at_powers_of_two():
-    budget = Budget(0.0)
+    budget = Budget()
     due = []
     for step in range(70):
         if budget.is_due(step):
@@ -51,5 +51,5 @@ def test_short_runs_are_seen_at_powers_of_two():
 
 
 def test_a_fixed_interval_counts_alone():
-    budget = Budget(0.0, every=5)
+    budget = Budget(every=5)
     assert [step for step in range(20) if budget.is_due(step)] == [0, 5, 10, 15]

@@ -101,7 +101,10 @@ def global_norm(tensors: Sequence[Tensor]) -> Float[Tensor, ""]:
     5.0
     """
     dense = [t.coalesce().values() if t.is_sparse else t for t in tensors]
-    return torch.nn.utils.get_total_norm(dense)
+    if not dense:
+        return torch.zeros(())
+    norms = torch._foreach_norm(dense)  # pyright: ignore[reportPrivateImportUsage]  # the public form is 3× slower
+    return torch.linalg.vector_norm(torch.stack(norms))
 
 
 def fetch(tensors: Sequence[Tensor]) -> list[list[float]]:

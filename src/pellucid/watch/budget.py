@@ -12,26 +12,24 @@ _MOST_GROWTH = 3.0
 class Budget:
     """Decides at which steps one kind of sample is taken.
 
-    Every step earns ``share`` of its duration. A sample is due once its expected cost has been earned (at most one
+    Every step earns some time. A sample is due once its expected cost has been earned (at most one
     sample's worth is saved up, so samples never come in bursts), and, however little was earned, at steps 0, 1, 2, 4,
     8 …, so that short runs are seen too (log₂ n samples of n steps). With ``every`` set, samples come at
     multiples of it and nothing else counts.
 
     Args:
-        share: Fraction of the training time that may be spent, 0…1.
         every: Sample each so many steps instead; None lets the budget decide.
     """
 
-    def __init__(self, share: float, every: int | None = None) -> None:
-        self._share = share
+    def __init__(self, every: int | None = None) -> None:
         self._every = every
         self._earned_s = 0.0
         self._expected_cost_s = _EARLIEST_EXPECTED_COST_S
         self.spent_s = 0.0
 
-    def earn(self, step_time_s: float) -> None:
-        """A training step of this duration went by."""
-        self._earned_s = min(self._earned_s + self._share * step_time_s, self._expected_cost_s)
+    def earn(self, time_s: float) -> None:
+        """So much more may be spent."""
+        self._earned_s = min(self._earned_s + time_s, self._expected_cost_s)
 
     def is_due(self, step: int) -> bool:
         """Whether this step is to be sampled."""

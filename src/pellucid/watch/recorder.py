@@ -56,7 +56,7 @@ def watch(
         writer: An open run to record into; None makes a new run and closes it at the end.
         runs_dir: Where to make the new run; None means ``$PELLUCID_RUNS`` or ``./runs``.
         name: The new run's name; None means the script's.
-        budget: Share of the training time that samples of layers may cost, 0…1.
+        budget: Share of the training time that the watch may cost, 0…1; it samples the layers as often as that allows.
         every: Sample the layers every so many steps instead, whatever it costs; 1 is every step.
         layers: Qualified names of the layers to sample; None for all.
         first_step: Number of the first step, for a run that goes on.
@@ -137,6 +137,7 @@ class Watch:
         self._sampling = Sampling(model, writer, self._guard, budget=budget, every=every, layers=layers)
         self._hooks = ExitStack()
         self._outline = ExitStack()
+        self._observes_outline = False
         self._in_closure = False
         self.log_metrics = self._guard("metrics", self._log_metrics)
         self._log_step = self._guard("steps", self._steps.log)
@@ -218,7 +219,7 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._outline.close()
+        self._stop_observing_outline()
         self._hooks.close()
         self._settle()
         self._guard("report", self._report_cost)()
@@ -242,6 +243,11 @@ class Watch:
 
         self._outline.callback(self._guard("outline", keep))
         self._outline.enter_context(observer.observing())
+        self._observes_outline = True
+
+    def _stop_observing_outline(self) -> None:
+        self._observes_outline = False
+        self._outline.close()
 
     # What the hooks do
 
@@ -255,9 +261,10 @@ class Watch:
     def _before_update(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not self._moves_the_model(optimizer):
             return
-        self._outline.close()
+        if self._observes_outline:
+            self._stop_observing_outline()
         # With a closure, the gradients are computed inside the step.
-        self._in_closure = kwargs.get("closure") is not None or any(callable(a) for a in args[1:])
+        self._in_closure = (args[1] if len(args) > 1 else kwargs.get("closure")) is not None
         if not self._in_closure:
             self._steps.see_gradients(optimizer)
         if self._sampling.is_on:

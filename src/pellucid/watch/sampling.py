@@ -15,17 +15,21 @@ __all__ = ["Sampling"]
 
 _PART = "layers"
 
+_LEAST_SHARE = 1 / 3
+"""Of the budget: kept for samples even where the rows of very short steps have used it up."""
+
 
 class Sampling:
     """Samples the layers at the steps that the budget allows and writes the rows.
 
-    Layer figures and histograms have half of the budget each; a step with histograms has the figures too.
+    The budget is for everything the watch does: what the rows of the steps leave of it is shared equally between layer
+    figures and histograms. A step with histograms has the figures too.
 
     Args:
         model: The network in training.
         writer: The run.
         guard: Keeps errors away from training and tells what the hooks cost.
-        budget: Share of the training time that all samples together may cost.
+        budget: Share of the training time that the watch may cost.
         every: Sample each so many steps instead; None lets the budget decide.
         layers: Qualified names of the layers; None for all.
     """
@@ -42,8 +46,9 @@ class Sampling:
     ) -> None:
         self._writer = writer
         self._guard = guard
-        self._figures = Budget(budget / 2, every)
-        self._histograms = Budget(budget / 2, every)
+        self._budget = budget
+        self._figures, self._histograms = Budget(every), Budget(every)
+        self._rows_before_s = 0.0
         self._sampler = LayerSampler(model, lambda hook: guard(_PART, hook), layers)
         self._spent_before_s = 0.0
         self._with_histograms = False
@@ -63,9 +68,13 @@ class Sampling:
         self._sampler.stop()
 
     def earn(self, step_time_s: float) -> None:
-        """A step of this duration was trained."""
-        self._figures.earn(step_time_s)
-        self._histograms.earn(step_time_s)
+        """A step of this duration was trained: what its row cost is taken off what samples may cost."""
+        rows_s = self._guard.total_s - self._guard.spent_s[_PART]
+        earned_s = self._budget * step_time_s - (rows_s - self._rows_before_s)
+        self._rows_before_s = rows_s
+        earned_s = max(earned_s, _LEAST_SHARE * self._budget * step_time_s)
+        self._figures.earn(earned_s / 2)
+        self._histograms.earn(earned_s / 2)
 
     def _start_if_due(self, step: int) -> None:
         self._with_histograms = self._histograms.is_due(step)

@@ -14,6 +14,9 @@ from pellucid.store.writer import RunWriter
 
 __all__ = ["StepRecorder"]
 
+_MEASURED = ("loss", "gradient_norm")
+"""The figures of a step that may come as tensors."""
+
 _LONGEST_ON_DEVICE_S = 0.2
 """Values wait on an accelerator for each other at most this long, so that they leave it in batches."""
 
@@ -90,8 +93,14 @@ class StepRecorder:
         self._fetch()
 
     def _hand_on(self, row: dict[str, Any]) -> None:
-        row = {name: _fetched_if_near(value) for name, value in row.items()}
-        if not self._on_device and not any(isinstance(value, Tensor) for value in row.values()):
+        far = False
+        for name in _MEASURED:
+            value = row.get(name)
+            if isinstance(value, Tensor):
+                near = value.device.type == "cpu"
+                row[name] = value.item() if near else value.detach()
+                far = far or not near
+        if not far and not self._on_device:
             self._writer.append("steps", **row)
             return
         self._on_device.append(row)
@@ -107,10 +116,3 @@ class StepRecorder:
             row[name] = value
         for row in rows:
             self._writer.append("steps", **row)
-
-
-def _fetched_if_near(value: Any) -> Any:
-    """A number if the tensor is in main memory, else the tensor, detached from its graph."""
-    if not isinstance(value, Tensor):
-        return value
-    return value.item() if value.device.type == "cpu" else value.detach()
