@@ -100,3 +100,14 @@ def test_global_norm_takes_sparse_and_dense_together():
 
 def test_fetch_keeps_order_and_shape_of_each():
     assert fetch([torch.arange(3), torch.tensor(2.5), torch.zeros(0)]) == [[0.0, 1.0, 2.0], [2.5], []]
+
+
+def test_the_way_without_synchronisation_counts_alike(monkeypatch):
+    values = torch.randint(-50, 50, (300,), generator=torch.Generator().manual_seed(1)).double() / 2
+    values[::7] = torch.nan
+    values[3] = torch.inf
+    expected = count_histogram(values, 16, most=10_000)
+    monkeypatch.setattr("pellucid.core.tensor_summary._is_near", lambda tensor: False)
+    edges, counts = count_histogram(values, 16, most=10_000)
+    assert torch.equal(edges, expected[0])
+    assert torch.equal(counts, expected[1])

@@ -5,6 +5,7 @@ Everything stays on the tensor's device, without a synchronisation; ``fetch`` br
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -81,15 +82,31 @@ def count_histogram(values: Tensor, bins: int, *, most: int) -> tuple[Float[Tens
     flat = values.detach().reshape(-1)
     flat = flat[:: -(-flat.numel() // most)] if flat.numel() > most else flat
     flat = flat if flat.dtype in (torch.float32, torch.float64) else flat.float()
+    if _is_near(flat):
+        # Looking at the extremes is free here, and nearly always everything is finite.
+        if not math.isfinite(flat.sum().item()):
+            flat = flat[torch.isfinite(flat)]
+        if not flat.numel():
+            return torch.full((2,), torch.nan, dtype=flat.dtype), torch.zeros(bins, dtype=torch.int64)
+        low, high = flat.aminmax()
+        return torch.stack([low, high]), torch.bincount(_bin_of(flat, low, high, bins), minlength=bins)
     finite = torch.isfinite(flat)
-    none = ~finite.any()
     low = torch.where(finite, flat, torch.inf).amin()
     high = torch.where(finite, flat, -torch.inf).amax()
-    width = (high - low).clamp_min(torch.finfo(flat.dtype).tiny)
-    position = torch.where(finite, (flat - low) / width * bins, 0.0)
     counts = torch.zeros(bins, dtype=torch.int64, device=flat.device)
-    counts.scatter_add_(0, position.long().clamp_(0, bins - 1), finite.long())
-    return torch.where(none, torch.nan, torch.stack([low, high])), counts
+    counts.scatter_add_(0, _bin_of(torch.where(finite, flat, low), low, high, bins), finite.long())
+    return torch.where(finite.any(), torch.stack([low, high]), torch.nan), counts
+
+
+def _is_near(tensor: Tensor) -> bool:
+    """Whether a number of the tensor can be looked at without waiting for an accelerator."""
+    return tensor.device.type == "cpu"
+
+
+def _bin_of(values: Tensor, low: Tensor, high: Tensor, bins: int) -> Tensor:
+    """The number of the bin that each value falls into; the highest value belongs to the last."""
+    width = (high - low).clamp_min(torch.finfo(values.dtype).tiny)
+    return ((values - low) / width * bins).long().clamp_(0, bins - 1)
 
 
 def global_norm(tensors: Sequence[Tensor]) -> Float[Tensor, ""]:
