@@ -102,6 +102,26 @@ def test_even_one_point_is_an_answer(long_run, points):
         assert frame.sampled
 
 
+def test_a_nan_that_was_measured_differs_from_a_missing_figure(tmp_path):
+    with RunWriter.create(tmp_path, name="diverged", kind="watch") as writer:
+        for step, gradient in enumerate([1.0, None, float("nan"), float("inf"), None]):
+            writer.append("steps", step=step, gradient_norm=gradient)
+    document, arrays = unpack(build_frame(find_run(writer.id, tmp_path), "steps"))
+    assert np.isnan(arrays["gradient_norm"]).tolist() == [False, True, True, False, True]
+    column = document["columns"]["gradient_norm"]
+    assert column["numbers"] == {"$array": "gradient_norm"}
+    assert arrays[column["lost"]["$array"]].tolist() == [0, 0, 1, 0, 0]
+    assert document["columns"]["loss"] == {"$array": "loss"}
+
+
+def test_where_a_nan_was_measured_is_thinned_with_its_column(long_run):
+    run, _ = long_run
+    document, arrays = unpack(build_frame(run, "steps", points=500))
+    lost = arrays[document["columns"]["loss"]["lost"]["$array"]].astype(bool)
+    assert np.array_equal(lost, np.isnan(arrays["loss"]))
+    assert arrays["step"][lost].tolist() == [777]
+
+
 def test_missing_values_keep_a_columns_type(tmp_path):
     with RunWriter.create(tmp_path, name="gaps", kind="watch") as writer:
         writer.append("steps", step=0)

@@ -7,6 +7,8 @@ export interface NumberColumn {
   readonly kind: "numbers";
   readonly data: ArrayData;
   readonly width: number;
+  /** 1 where a NaN was measured; null if there is none. Every other NaN is a figure that is missing. */
+  readonly lost?: ArrayData | null;
 }
 
 /** Texts that repeat: a code into `labels` for each row. */
@@ -36,6 +38,8 @@ export interface Segment {
   readonly frame: Frame;
 }
 
+type WireColumn = NdArray | { numbers: NdArray; lost: NdArray } | { codes: NdArray; labels: string[] };
+
 interface WireFrame {
   readonly schema: string;
   readonly run: string;
@@ -43,7 +47,7 @@ interface WireFrame {
   readonly first_row: number;
   readonly next_row: number;
   readonly sampled: boolean;
-  readonly columns: Record<string, NdArray | { codes: NdArray; labels: string[] }>;
+  readonly columns: Record<string, WireColumn>;
 }
 
 /** A table without rows, for views that wait. */
@@ -57,12 +61,17 @@ export function decodeSegment(buffer: ArrayBuffer): Segment {
   const columns: Record<string, Column> = {};
   let rows = 0;
   for (const [name, column] of Object.entries(wire.columns)) {
-    const array = "codes" in column ? column.codes : column;
+    const array = "codes" in column ? column.codes : "numbers" in column ? column.numbers : column;
     rows = array.shape[0] ?? 0;
     columns[name] =
       "codes" in column
         ? { kind: "labels", codes: column.codes.data, labels: column.labels }
-        : { kind: "numbers", data: column.data, width: column.shape[1] ?? 1 };
+        : {
+            kind: "numbers",
+            data: array.data,
+            width: array.shape[1] ?? 1,
+            lost: "lost" in column ? column.lost.data : null,
+          };
   }
   const frame = { table: wire.table, rows, sampled: wire.sampled, columns };
   return { run: wire.run, table: wire.table, firstRow: wire.first_row, nextRow: wire.next_row, frame };
@@ -72,6 +81,20 @@ export function decodeSegment(buffer: ArrayBuffer): Segment {
 export function numbers(frame: Frame, name: string): ArrayData {
   const column = frame.columns[name];
   return column?.kind === "numbers" ? column.data : new Float64Array(0);
+}
+
+/** A column's numbers with null where there is none: NaN then means that NaN was measured. */
+export function figures(frame: Frame, name: string): ArrayLike<number | null> {
+  const column = frame.columns[name];
+  if (column?.kind !== "numbers") return [];
+  const { data, lost } = column;
+  return Array.from(data, (value, row) => (Number.isNaN(value) && !lost?.[row] ? null : value));
+}
+
+/** Whether a NaN was measured in a row, as against nothing. */
+export function isLost(frame: Frame, name: string, row: number): boolean {
+  const column = frame.columns[name];
+  return column?.kind === "numbers" && Boolean(column.lost?.[row]);
 }
 
 /** The text of a label column in one row; '' where there is none. */
@@ -109,7 +132,11 @@ export function take(frame: Frame, rows: ArrayLike<number>): Frame {
     columns[name] =
       column.kind === "labels"
         ? { ...column, codes: gather(column.codes, rows, 1) }
-        : { ...column, data: gather(column.data, rows, column.width) };
+        : {
+            ...column,
+            data: gather(column.data, rows, column.width),
+            lost: column.lost ? gather(column.lost, rows, 1) : null,
+          };
   }
   return { ...frame, rows: rows.length, columns };
 }

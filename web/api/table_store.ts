@@ -20,6 +20,8 @@ interface Growing {
   readonly width: number;
   /** The dictionary of a label column, null for numbers. */
   labels: string[] | null;
+  /** Where a NaN was measured; null until one is. */
+  lost: ArrayData | null;
 }
 
 const NO_ROOM = 0;
@@ -84,21 +86,26 @@ export class TableStore {
       data: allocate(incoming, NO_ROOM),
       width,
       labels: column.kind === "labels" ? [] : null,
+      lost: null,
     };
     this.#columns.set(name, growing);
     const start = this.#rows * width;
     growing.data = withRoom(growing.data, start, start + rows * width);
     if (column.kind === "labels") growing.data.set(recode(column, (growing.labels ??= [])), start);
     else growing.data.set(incoming.subarray(0, rows * width), start);
+    const lost = column.kind === "numbers" ? column.lost : null;
+    if (!lost && !growing.lost) return;
+    growing.lost = withRoom(growing.lost ?? new Uint8Array(this.#rows), this.#rows, this.#rows + rows);
+    if (lost) growing.lost.set(lost.subarray(0, rows), this.#rows);
   }
 
   #snapshot(): Frame {
     const columns: Record<string, Column> = {};
-    for (const [name, { data, width, labels }] of this.#columns) {
+    for (const [name, { data, width, labels, lost }] of this.#columns) {
       const used = data.subarray(0, this.#rows * width);
       columns[name] = labels
         ? ({ kind: "labels", codes: used, labels: [...labels] } satisfies LabelColumn)
-        : ({ kind: "numbers", data: used, width } satisfies NumberColumn);
+        : ({ kind: "numbers", data: used, width, lost: lost?.subarray(0, this.#rows) ?? null } satisfies NumberColumn);
     }
     return { table: this.frame.table, rows: this.#rows, sampled: this.#sampled, columns };
   }

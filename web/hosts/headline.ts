@@ -1,8 +1,8 @@
 /** The few figures of a run that are said first, and how far it has come. */
 
-import { numbers, type Frame } from "../api/frames";
+import { distinct, label, numbers, type Frame } from "../api/frames";
 import type { RunSummary } from "../api/types";
-import { formatMetric, formatName } from "../parts/format";
+import { formatCount, formatMetric, formatName, formatSentence } from "../parts/format";
 import { isHeadline, orderMetrics } from "../views/metric_order";
 
 export interface Headline {
@@ -51,4 +51,22 @@ function stepFraction(steps: Frame, planned: number): number {
   if (begin < 0) return 0; // the first epoch is not over: its length is unknown
   const length = (step[begin] ?? 0) - (step[0] ?? 0);
   return length > 0 ? ((step[step.length - 1] ?? 0) + 1) / (length * planned) : 0;
+}
+
+/** How many steps were made: what the run says of itself, or the rows it left if it came to no end. */
+export function stepsDone(run: Pick<RunSummary, "step">, steps: Frame): number {
+  const step = numbers(steps, "step");
+  const recorded = step.length ? (step[step.length - 1] ?? -1) + 1 : 0;
+  return Math.max(run.step ?? 0, recorded);
+}
+
+/** What watching cost and how much it saw, in one line: as told at the end, or counted so far. */
+export function watchLine(steps: Frame, layers: Frame, events: Frame): string {
+  for (let row = events.rows - 1; row >= 0; row--) {
+    if (label(events, "kind", row) === "watch_cost") return formatSentence(label(events, "message", row));
+  }
+  const all = stepsDone({ step: null }, steps);
+  if (layers.rows === 0 || layers.sampled || all === 0) return "";
+  const looks = Math.round(layers.rows / Math.max(1, distinct(layers, "layer").length));
+  return `Layers sampled at ${formatCount(looks)} of ${formatCount(all)} steps so far`;
 }

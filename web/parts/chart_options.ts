@@ -137,7 +137,13 @@ function xScale(look: ChartLook): uPlot.Scale {
 
 function yScale(look: ChartLook): uPlot.Scale {
   const scale: uPlot.Scale = { distr: look.log ? 3 : 1 };
-  return look.yRange ? { ...scale, range: [...look.yRange] } : scale;
+  return { ...scale, range: look.yRange ? [...look.yRange] : (_, low, high) => yRange(low, high, look.log) };
+}
+
+/** uPlot's own range; where nothing can be drawn any, so that the axes stand all the same. */
+function yRange(low: number | null, high: number | null, log: boolean): uPlot.Range.MinMax {
+  if (low === null || high === null) return log ? [0.1, 10] : [0, 1];
+  return log ? uPlot.rangeLog(low, high, 10, false) : uPlot.rangeNum(low, high, 0.1, true);
 }
 
 const AXIS_FONT = '11px ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
@@ -175,8 +181,23 @@ function yAxis(look: ChartLook): uPlot.Axis {
     space: look.log ? 18 : 30,
     show: !look.compact,
     size: (plot, labels) => axisWidth(plot, labels),
-    values: (_, ticks, __, ___, increment) => ticks.map((tick) => (tick === null ? "" : format(tick, increment))),
+    values: (plot, ticks, _, __, increment) =>
+      (look.log ? thinDecades(ticks, plot.bbox.height / uPlot.pxRatio) : ticks).map((tick) =>
+        tick === null ? "" : format(tick, increment),
+      ),
   };
+}
+
+/** Of very many powers of ten every second, third … keeps its label, so that none lies on another. */
+function thinDecades(ticks: readonly (number | null)[], height: number): (number | null)[] {
+  const powers = ticks.map((tick) => (tick === null ? NaN : Math.log10(tick)));
+  const known = powers.filter(Number.isFinite);
+  const decades = Math.max(...known) - Math.min(...known);
+  const stride = Math.ceil((decades * 16) / Math.max(1, height));
+  if (!(stride > 1)) return [...ticks];
+  return ticks.map((tick, index) =>
+    Math.abs(powers[index]! / stride - Math.round(powers[index]! / stride)) < 1e-9 ? tick : null,
+  );
 }
 
 function keepPowersOfTen(value: number): number | null {
@@ -243,7 +264,9 @@ function drawMarks(plot: uPlot, { marks, gaps }: ChartState): void {
   for (const mark of marks) drawMark(plot, mark, ratio);
   for (const gap of gaps) {
     ctx.fillStyle = resolveColor("--bad");
-    const x = plot.valToPos(gap.x, "x", true);
+    const place = plot.valToPos(gap.x, "x", true);
+    if (place < bbox.left - 1 || place > bbox.left + bbox.width + 1) continue;
+    const x = Math.min(bbox.left + bbox.width - 3.5 * ratio, Math.max(bbox.left + 3.5 * ratio, place));
     const y = bbox.top + 4 * ratio;
     ctx.beginPath();
     ctx.moveTo(x - 3.5 * ratio, y);

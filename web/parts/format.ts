@@ -3,14 +3,18 @@
 const MINUS = "\u2212";
 const MISSING = "–";
 
-/** A number with `digits` significant digits: 0.9871, 12,345, 3.2e−5; NaN and infinities are said, null is a dash. */
+/**
+ * A number with `digits` significant digits: 0.9871, 12,345, 3.2e−5; NaN and infinities are said, null is a dash. Whole
+ * numbers are written out to 9,999,999, with three digits or fewer to 99,999.
+ */
 export function formatNumber(value: number | null | undefined, digits = 4): string {
   if (value === null || value === undefined) return MISSING;
   if (Number.isNaN(value)) return "NaN";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : `${MINUS}∞`;
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size >= 1e7 || size < 1e-4) return tidyExponent(value.toExponential(Math.max(0, digits - 2)));
+  if (size >= (digits <= 3 ? 1e5 : 1e7) || size < 1e-4)
+    return tidyExponent(value.toExponential(Math.max(0, digits - 2)));
   const places = Math.max(0, digits - 1 - Math.floor(Math.log10(size)));
   const text = size >= 1000 ? Math.round(size).toLocaleString("en-GB") : trimZeros(size.toFixed(Math.min(places, 8)));
   return value < 0 ? MINUS + text : text;
@@ -105,9 +109,21 @@ export function formatMetric(name: string, value: number | null | undefined): st
 export function formatName(name: string): string {
   const words = name.replaceAll(/[_.]/g, " ").trim();
   const text = words
-    .replaceAll(/\b(mae|mse|rmse|roc|auc|pr|lr)\b/g, (word) => word.toUpperCase())
+    .replaceAll(/\b(mae|mse|rmse|roc|auc|pr|lr|f1)\b/g, (word) => word.toUpperCase())
     .replaceAll(/\br2\b/g, "R²");
   return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** A message with its percentages written as all others. */
+export function formatMessage(message: string): string {
+  return message.trim().replaceAll(/(\d)%/g, "$1 %");
+}
+
+/** A message as a sentence that stands by itself; what begins with a name (`fc1.weight`, `NaN`) is left as it is. */
+export function formatSentence(message: string): string {
+  const text = formatMessage(message);
+  const [first = ""] = text.split(/\s/, 1);
+  return /^\p{Ll}[\p{Ll}’'-]*[,;:]?$/u.test(first) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
 }
 
 function pair(

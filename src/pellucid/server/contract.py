@@ -86,11 +86,18 @@ def _frame_components() -> dict[str, Schema]:
         "properties": {"codes": _reference("NdArray"), "labels": {"type": "array", "items": {"type": "string"}}},
         "required": ["codes", "labels"],
     }
+    components["LostColumn"] = {
+        "type": "object",
+        "description": "A column of figures some of which are a measured NaN: those where `lost` is 1. Elsewhere NaN is"
+        " a figure that is missing, as it is in a column without `lost`.",
+        "properties": {"numbers": _reference("NdArray"), "lost": _reference("NdArray")},
+        "required": ["numbers", "lost"],
+    }
     return components
 
 
 def _frame(table: str, schema: pa.Schema) -> Schema:
-    columns = {field.name: _reference("LabelColumn" if _is_text(field.type) else "NdArray") for field in schema}
+    columns = {field.name: _column(field.type) for field in schema}
     properties: dict[str, Schema] = {
         "schema": {"type": "string", "const": "table_frame/1"},
         "run": {"type": "string"},
@@ -106,6 +113,12 @@ def _frame(table: str, schema: pa.Schema) -> Schema:
         "properties": properties,
         "required": list(properties),
     }
+
+
+def _column(kind: pa.DataType) -> Schema:
+    if _is_text(kind):
+        return _reference("LabelColumn")
+    return _any_of(["NdArray", "LostColumn"]) if pa.types.is_floating(kind) else _reference("NdArray")
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -64,8 +64,10 @@ def build_frame(
     described: dict[str, Any] = {}
     for name, column in columns.items():
         arrays[name] = column.values[chosen] if sampled else column.values
-        reference = {"$array": name}
-        described[name] = reference if column.labels is None else {"codes": reference, "labels": column.labels}
+        described[name] = _describe(name, column)
+        lost = column.lost[chosen] if sampled and column.lost is not None else column.lost
+        if lost is not None:
+            arrays[_LOST.format(name)] = lost
     next_row = max(after, run.row_count(table))
     document = {
         "schema": FRAME_SCHEMA,
@@ -79,10 +81,25 @@ def build_frame(
     return TableFrame(codec.pack(document, arrays), after, next_row, len(chosen), sampled)
 
 
+_LOST = "{}?lost"
+
+
 @dataclass(frozen=True, eq=False)
 class _Column:
     values: np.ndarray
     labels: list[str] | None = None
+    lost: np.ndarray | None = None
+    """1 where a NaN was measured, None if there is none: any other NaN is a figure that is missing."""
+
+
+def _describe(name: str, column: _Column) -> dict[str, Any]:
+    """Where the document finds a column's arrays."""
+    reference = {"$array": name}
+    if column.labels is not None:
+        return {"codes": reference, "labels": column.labels}
+    if column.lost is not None:
+        return {"numbers": reference, "lost": {"$array": _LOST.format(name)}}
+    return reference
 
 
 def _choose(columns: dict[str, _Column], table: str, rows: int, points: int) -> np.ndarray:
@@ -122,7 +139,10 @@ def _series_of_rows(told_apart_by: list[_Column], rows: int) -> np.ndarray:
 
 
 def _to_numpy(column: pa.ChunkedArray) -> _Column:
-    """A column in the front end's types, whatever rows it has: whole numbers as float64, what is missing NaN or -1."""
+    """A column in the front end's types, whatever rows it has: whole numbers as float64, what is missing NaN or -1.
+
+    A NaN that was measured (the training diverged) looks like one that is missing: ``lost`` tells them apart.
+    """
     import pyarrow as pa
 
     if column.num_chunks == 0:
@@ -140,7 +160,9 @@ def _to_numpy(column: pa.ChunkedArray) -> _Column:
         lists = _flat(items, np.int32, missing=0).reshape(-1, width)
         lists[_missing(array)] = 0
         return _Column(lists)
-    return _Column(_flat(array, np.float32 if pa.types.is_float32(array.type) else np.float64, missing=np.nan))
+    values = _flat(array, np.float32 if pa.types.is_float32(array.type) else np.float64, missing=np.nan)
+    lost = np.isnan(values) & ~_missing(array) if pa.types.is_floating(array.type) else np.zeros(0, dtype=bool)
+    return _Column(values, lost=lost.astype(np.uint8) if lost.any() else None)
 
 
 def _flat(array: pa.Array, kind: type[np.generic], *, missing: float) -> np.ndarray:

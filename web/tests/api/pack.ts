@@ -36,7 +36,9 @@ export interface Rows {
   first: number;
   next: number;
   sampled?: boolean;
+  /** NaN is a missing figure, but in the rows that `lost` names. */
   numbers?: Record<string, number[]>;
+  lost?: Record<string, number[]>;
   labels?: Record<string, string[]>;
 }
 
@@ -48,6 +50,7 @@ export function packRows({
   next,
   sampled = false,
   numbers = {},
+  lost = {},
   labels = {},
 }: Rows): ArrayBuffer {
   const arrays: Arrays = {};
@@ -55,6 +58,11 @@ export function packRows({
   for (const [name, values] of Object.entries(numbers)) {
     arrays[name] = { data: Float64Array.from(values), shape: [values.length] };
     columns[name] = { $array: name };
+    const rows = lost[name];
+    if (!rows) continue;
+    const flags = values.map((_, row) => Number(rows.includes(row)));
+    arrays[`${name}?lost`] = { data: Uint8Array.from(flags), shape: [values.length] };
+    columns[name] = { numbers: { $array: name }, lost: { $array: `${name}?lost` } };
   }
   for (const [name, texts] of Object.entries(labels)) {
     const distinct = [...new Set(texts)];

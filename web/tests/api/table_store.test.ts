@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { decodeSegment, distinct, label, numbers, where } from "../../api/frames";
+import { decodeSegment, distinct, figures, label, numbers, take, where } from "../../api/frames";
 import { TableStore } from "../../api/table_store";
 import { packRows, type Rows } from "./pack";
 
@@ -27,6 +27,19 @@ describe("a table that grows", () => {
     store.merge(steps(2, [2, 3, 4]));
     expect([...numbers(before, "step")]).toEqual([0, 1]);
     expect(before.rows).toBe(2);
+  });
+
+  it("tells a NaN that was measured from a figure that is missing, whichever segment it comes with", () => {
+    const store = new TableStore("steps");
+    const rows = (first: number, loss: number[], lost?: number[]) =>
+      segment({ first, next: first + loss.length, numbers: { loss }, ...(lost ? { lost: { loss: lost } } : {}) });
+    store.merge(rows(0, [1, NaN]));
+    const before = store.frame;
+    store.merge(rows(2, [NaN, NaN, 3], [1]));
+    store.merge(rows(5, [NaN]));
+    expect(figures(before, "loss")).toEqual([1, null]);
+    expect(figures(store.frame, "loss")).toEqual([1, null, null, NaN, 3, null]);
+    expect(figures(take(store.frame, [3, 5]), "loss")).toEqual([NaN, null]);
   });
 
   it("starts anew at row 0", () => {

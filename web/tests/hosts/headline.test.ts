@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { decodeSegment, emptyFrame } from "../../api/frames";
-import { headlines, progressOf } from "../../hosts/headline";
+import { headlines, progressOf, stepsDone, watchLine } from "../../hosts/headline";
 import { packRows } from "../api/pack";
 
 function steps(count: number, perEpoch: number, secondsEach: number) {
@@ -32,6 +32,24 @@ describe("how far a run has come", () => {
 
   it("has no share where no number of epochs is planned", () => {
     expect(progressOf({ ...running, epochs_planned: null, epoch: 3 }, emptyFrame("steps")).fraction).toBeNull();
+  });
+});
+
+describe("what was done and watched", () => {
+  const table = (name: string, numbers: Record<string, number[]>, labels: Record<string, string[]>) =>
+    decodeSegment(packRows({ table: name, first: 0, next: 4, numbers, labels })).frame;
+
+  it("counts the steps of a run that came to no end by its rows", () => {
+    expect(stepsDone({ step: 0 }, steps(20, 100, 0.1))).toBe(20);
+    expect(stepsDone({ step: 600 }, emptyFrame("steps"))).toBe(600);
+  });
+
+  it("tells the cost at the end, and the coverage until then", () => {
+    const layers = table("layers", { step: [0, 0, 5, 5] }, { layer: ["a", "b", "a", "b"] });
+    expect(watchLine(steps(20, 100, 0.1), layers, emptyFrame("events"))).toBe("Layers sampled at 2 of 20 steps so far");
+    const events = table("events", { step: [3] }, { kind: ["watch_cost"], message: ["the watch took 1 s (2%)"] });
+    expect(watchLine(steps(20, 100, 0.1), layers, events)).toBe("The watch took 1 s (2 %)");
+    expect(watchLine(steps(20, 100, 0.1), emptyFrame("layers"), emptyFrame("events"))).toBe("");
   });
 });
 

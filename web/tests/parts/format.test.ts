@@ -9,8 +9,24 @@ import {
   formatName,
   formatNumber,
   formatPercent,
+  formatSentence,
   formatShort,
 } from "../../parts/format";
+
+describe("messages", () => {
+  it.each([
+    ["the watch took 0.1 s (3.2%); 5 steps", "The watch took 0.1 s (3.2 %); 5 steps"],
+    ["stopped early, after 9 epochs", "Stopped early, after 9 epochs"],
+    ["fc1.weight is not finite", "fc1.weight is not finite"],
+    ["RuntimeError: no", "RuntimeError: no"],
+    ["", ""],
+  ])("%s", (message, sentence) => expect(formatSentence(message)).toBe(sentence));
+
+  it("keeps abbreviations in capitals", () => {
+    expect(formatName("macro_f1")).toBe("Macro F1");
+    expect(formatName("test_r2")).toBe("Test R²");
+  });
+});
 
 describe("numbers", () => {
   it.each([

@@ -17,6 +17,7 @@ const steps = decodeSegment(
       gradient_norm: [NaN, NaN, NaN, NaN, NaN, NaN],
       step_time_s: [1, 1, 1, 1, 1, 1],
     },
+    lost: { loss: [2] },
   }),
 ).frame;
 const metrics = decodeSegment(
@@ -37,6 +38,15 @@ describe("the charts of a run", () => {
 
   it("show what was measured, and only that", () => {
     expect(charts.map((chart) => chart.key)).toEqual(["loss", "accuracy", "learning_rate", "step_time_s"]);
+  });
+
+  it("show no loss where none was logged, and a diverged one from its first step on", () => {
+    const numbers = { step: [0, 1], epoch: [0, 0], time_s: [0, 1], loss: [NaN, NaN], gradient_norm: [NaN, NaN] };
+    const silent = decodeSegment(packRows({ first: 0, next: 2, numbers })).frame;
+    expect(buildCharts({ steps: silent, metrics: emptyFrame("metrics") }, "step", 0)).toEqual([]);
+    const diverged = decodeSegment(packRows({ first: 0, next: 2, numbers, lost: { loss: [0, 1] } })).frame;
+    const [loss] = buildCharts({ steps: diverged, metrics: emptyFrame("metrics") }, "step", 0.5);
+    expect(Array.from(loss?.series[0]?.values ?? [])).toEqual([NaN, NaN]);
   });
 
   it("lay training and validation on one axis", () => {

@@ -173,8 +173,10 @@ describe("heat map", () => {
     expect(Array.from(density)).toEqual([0, 1, 0.5, 0.5]);
     const palette = Uint8ClampedArray.from({ length: 1024 }, (_, i) => (i % 4 === 3 ? 255 : i >> 2));
     const pixels = new Uint8ClampedArray(16);
-    paintHeat(pixels, 2, Int32Array.from([0, 1]), density, 2, palette);
+    const broken = { rows: Uint8Array.from([0, 1]), color: [9, 8, 7] as const };
+    paintHeat(pixels, 2, Int32Array.from([0, 1]), density, 2, palette, broken);
     expect([pixels[0], pixels[8]]).toEqual([255, 0]);
+    expect([...pixels.subarray(12)]).toEqual([9, 8, 7, 255]);
     expect(pixels[4]).toBe(Math.round(255 * Math.SQRT1_2));
     expect(pixels[3]).toBe(255);
   });

@@ -10,7 +10,7 @@ import {
   placeBoxes,
   type Box,
 } from "../../views/network_outline/geometry";
-import { HEALTH_COLUMNS, judge, worst, type LayerRow } from "../../views/network_outline/health";
+import { judge, worst, type HealthColumn, type LayerRow } from "../../views/network_outline/health";
 import { latestRows } from "../../views/network_outline/latest";
 import { layOut, liftEdges, MAX_TRACKS, type Edge } from "../../views/network_outline/layout";
 import {
@@ -214,7 +214,7 @@ describe("health", () => {
     weight_norm: 5,
     update_ratio: 1e-3,
     recent_update: NaN,
-    seen: new Set(HEALTH_COLUMNS.filter((name) => name !== "activation_saturated")),
+    lost: new Set<HealthColumn>(),
   };
   const stateOf = (change: Partial<LayerRow>, trainable = true): string =>
     judge({ ...healthy, ...change }, trainable).state;
@@ -232,7 +232,7 @@ describe("health", () => {
     ["saturation above half", { activation_saturated: 0.6 }, "trouble"],
     ["some saturation", { activation_saturated: 0.3 }, "watch"],
     ["no gradient", { gradient_norm: 0 }, "trouble"],
-    ["a NaN gradient", { gradient_norm: NaN }, "trouble"],
+    ["a NaN gradient", { gradient_norm: NaN, lost: new Set(["gradient_norm"]) }, "trouble"],
     ["an infinite gradient", { gradient_norm: Infinity }, "trouble"],
     ["slow updates", { update_ratio: 9e-5 }, "watch"],
     ["the slowest healthy update", { update_ratio: 1e-4 }, "ok"],
@@ -242,9 +242,9 @@ describe("health", () => {
     ["no updates", { update_ratio: 0 }, "trouble"],
     ["collapsed outputs", { activation_std: 0 }, "trouble"],
     ["exploded outputs", { activation_max: Infinity }, "trouble"],
-    ["NaN outputs", { activation_mean: NaN, activation_std: NaN, activation_min: NaN, activation_max: NaN }, "trouble"],
+    ["NaN outputs", { activation_mean: NaN, activation_std: NaN, lost: new Set(["activation_std"]) }, "trouble"],
     ["large outputs", { activation_std: 500 }, "watch"],
-  ])("%s", (_, change, state) => {
+  ] as [string, Partial<LayerRow>, string][])("%s", (_, change, state) => {
     expect(stateOf(change)).toBe(state);
   });
 
@@ -258,9 +258,14 @@ describe("health", () => {
   });
 
   it("takes a NaN for a missing number where the layer has none to give", () => {
-    const bare = { ...healthy, gradient_norm: NaN, weight_norm: NaN, update_ratio: NaN, seen: new Set([]) };
+    const bare = { ...healthy, gradient_norm: NaN, weight_norm: NaN, update_ratio: NaN };
     expect(judge(bare, true).signs.map((sign) => sign.name)).toEqual(["spread", "dead"]);
-    expect(judge({ ...bare, weight_norm: 3 }, true).state).toBe("trouble");
+    expect(judge(bare, true).state).toBe("ok");
+  });
+
+  it("is in trouble where a NaN was measured, be it the first that was seen of the layer", () => {
+    for (const column of ["activation_mean", "gradient_norm", "weight_norm", "update_ratio"] as const)
+      expect(judge({ ...healthy, [column]: NaN, lost: new Set([column]) }, true).state).toBe("trouble");
   });
 
   it("reads each layer's last row of a frame", () => {
@@ -272,13 +277,13 @@ describe("health", () => {
       columns: {
         step: column([0, 0, 10, 10, 20]),
         layer: { kind: "labels", codes: Int16Array.from([0, 1, 0, 1, 0]), labels: ["a", "b"] },
-        gradient_norm: column([1, 2, 3, NaN, 5]),
+        gradient_norm: { ...column([1, 2, 3, NaN, 5]), lost: Uint8Array.from([0, 0, 0, 1, 0]) },
         update_ratio: column([0.1, NaN, 0.3, NaN, 0.2]),
       },
     });
     expect(rows.get("a")).toMatchObject({ step: 20, gradient_norm: 5, recent_update: 0.2 });
     expect(rows.get("b")).toMatchObject({ step: 10, gradient_norm: NaN });
-    expect(rows.get("b")!.seen).toEqual(new Set(["gradient_norm"]));
+    expect(rows.get("b")!.lost).toEqual(new Set(["gradient_norm"]));
   });
 
   it("takes the worst state, and no state where nothing is known", () => {

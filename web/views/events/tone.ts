@@ -1,6 +1,7 @@
 /** How loudly an event of a run is shown. */
 
 import { label, type Frame } from "../../api/frames";
+import { formatMessage } from "../../parts/format";
 
 export type EventTone = "neutral" | "good" | "warning" | "bad" | "info";
 
@@ -18,5 +19,5 @@ export function toneOf(kind: string): EventTone {
 
 /** The message of an event. */
 export function messageAt(events: Frame, row: number): string {
-  return label(events, "message", row);
+  return formatMessage(label(events, "message", row));
 }

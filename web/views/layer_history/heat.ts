@@ -16,6 +16,11 @@ export function rowOfPixel(steps: ArrayLike<number>, width: number): Int32Array 
   return out;
 }
 
+/** 1 for every histogram whose values were not all finite: it has no edges. */
+export function brokenRows(histograms: readonly Histogram[]): Uint8Array {
+  return Uint8Array.from(histograms, ({ low, high }) => Number(!Number.isFinite(low) || !Number.isFinite(high)));
+}
+
 /** The densities (share of the values in each bin) of every histogram on one axis, row after row. */
 export function densities(histograms: readonly Histogram[], axis: Axis): Float32Array {
   const out = new Float32Array(histograms.length * axis.bins);
@@ -29,7 +34,7 @@ export function densities(histograms: readonly Histogram[], axis: Axis): Float32
 
 /**
  * Write RGBA pixels, time across and value up. The square root keeps thin tails visible beside a tall peak; `palette` holds
- * 256 RGBA colours from none to most.
+ * 256 RGBA colours from none to most. Rows that hold values that are not finite are hatched in the colour of `broken`.
  */
 export function paintHeat(
   pixels: Uint8ClampedArray,
@@ -38,6 +43,7 @@ export function paintHeat(
   density: Float32Array,
   bins: number,
   palette: Uint8ClampedArray,
+  broken: { rows: Uint8Array; color: readonly [number, number, number] },
 ): void {
   let most = 0;
   for (const value of density) if (value > most) most = value;
@@ -45,6 +51,10 @@ export function paintHeat(
   for (let x = 0; x < width; x += 1) {
     const start = rows[x]! * bins;
     for (let bin = 0; bin < bins; bin += 1) {
+      if (broken.rows[rows[x]!] && (x + bin) % 8 < 2) {
+        pixels.set([...broken.color, 255], 4 * ((bins - 1 - bin) * width + x));
+        continue;
+      }
       const shade = 4 * Math.round(Math.sqrt(density[start + bin]!) * scale);
       const at = 4 * ((bins - 1 - bin) * width + x);
       pixels[at] = palette[shade]!;

@@ -51,9 +51,9 @@ export function statisticsOf(layers: Frame, layer: string): Frame {
   );
 }
 
-/** Whether a column holds any number: what a layer cannot have is all NaN. */
+/** Whether a column holds anything, be it NaN: what a layer cannot have is all null. */
 export function hasNumbers(values: ArrayLike<number | null | undefined>): boolean {
-  for (let i = 0; i < values.length; i += 1) if (typeof values[i] === "number" && !Number.isNaN(values[i])) return true;
+  for (let i = 0; i < values.length; i += 1) if (typeof values[i] === "number") return true;
   return false;
 }
 

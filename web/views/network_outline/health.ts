@@ -48,12 +48,12 @@ export const HEALTH_COLUMNS = [
 
 export type HealthColumn = (typeof HEALTH_COLUMNS)[number];
 
-/** A layer's latest row. A missing number reads as NaN, so `seen` tells which columns were ever a number. */
+/** A layer's latest row. A missing number reads as NaN, too: `lost` names the columns in which a NaN was measured. */
 export interface LayerRow extends Record<HealthColumn, number> {
   step: number;
   /** Largest update ratio of the last quarter of the rows: a schedule that ends at 0 does not make a layer slow. */
   recent_update: number;
-  seen: ReadonlySet<HealthColumn>;
+  lost: ReadonlySet<HealthColumn>;
 }
 
 export const THRESHOLDS = {
@@ -111,13 +111,13 @@ function sign(name: SignName, value: number, state: HealthState, finding: string
 
 const ACTIVATION = ["activation_min", "activation_max", "activation_mean", "activation_std"] as const;
 
-/** Whether a NaN was measured, as against nothing: the column held numbers before, or its neighbours hold one now. */
-function isLost(row: LayerRow, column: HealthColumn, beside: HealthColumn): boolean {
-  return Number.isNaN(row[column]) && (row.seen.has(column) || Number.isFinite(row[beside]));
+/** Whether what was measured is no finite number. */
+function isBroken(row: LayerRow, column: HealthColumn): boolean {
+  return Math.abs(row[column]) === Infinity || row.lost.has(column);
 }
 
 function isBlownUp(row: LayerRow): boolean {
-  return ACTIVATION.some((column) => Math.abs(row[column]) === Infinity || isLost(row, column, "activation_zero"));
+  return ACTIVATION.some((column) => isBroken(row, column));
 }
 
 function judgeSpread(row: LayerRow): Sign | null {
@@ -152,7 +152,7 @@ function judgeShare(name: "dead" | "saturation", value: number): Sign | null {
 
 function judgeGradient(row: LayerRow): Sign | null {
   const value = row.gradient_norm;
-  if (value === Infinity || isLost(row, "gradient_norm", "weight_norm")) {
+  if (isBroken(row, "gradient_norm")) {
     return sign("gradient", value, "trouble", "the gradient is no longer a finite number", 1);
   }
   if (Number.isNaN(value)) return null;
@@ -163,8 +163,8 @@ function judgeGradient(row: LayerRow): Sign | null {
 
 function judgeUpdate(row: LayerRow): Sign | null {
   const value = row.update_ratio;
-  const isBroken = value === Infinity || (Number.isNaN(value) && row.seen.has("update_ratio"));
-  if (isBroken) return sign("update", value, "trouble", "the weights are no longer finite numbers", 1);
+  if (isBroken(row, "update_ratio") || isBroken(row, "weight_norm"))
+    return sign("update", value, "trouble", "the weights are no longer finite numbers", 1);
   if (Number.isNaN(value)) return null;
   const { slow, fast, tooFast } = THRESHOLDS.update;
   const most = Math.max(value, Number.isFinite(row.recent_update) ? row.recent_update : value);

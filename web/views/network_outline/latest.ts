@@ -1,6 +1,6 @@
-/** Each layer's latest row of the `layers` table, with what its earlier rows say about it. */
+/** Each layer's latest row of the `layers` table, with what its earlier rows say about its updates. */
 
-import { numbers, type Frame } from "../../api/frames";
+import { isLost, numbers, type Frame } from "../../api/frames";
 import { HEALTH_COLUMNS, type HealthColumn, type LayerRow } from "./health";
 
 /** Rows of the frame by layer, in order. */
@@ -28,12 +28,12 @@ export function latestRows(layers: Frame): Map<string, LayerRow> {
   const out = new Map<string, LayerRow>();
   for (const [layer, rows] of rowsByLayer(layers)) {
     const last = rows[rows.length - 1]!;
-    const row = { step: steps[last] ?? NaN, recent_update: NaN, seen: new Set<HealthColumn>() } as LayerRow & {
-      seen: Set<HealthColumn>;
+    const row = { step: steps[last] ?? NaN, recent_update: NaN, lost: new Set<HealthColumn>() } as LayerRow & {
+      lost: Set<HealthColumn>;
     };
     for (const [name, data] of columns) {
       row[name] = data[last] ?? NaN;
-      if (rows.some((at) => Number.isFinite(data[at]))) row.seen.add(name);
+      if (isLost(layers, name, last)) row.lost.add(name);
     }
     row.recent_update = largest(columns.get("update_ratio")!, rows.slice(Math.floor(rows.length * 0.75)));
     out.set(layer, row);

@@ -1,13 +1,14 @@
 /** Several runs side by side: which curves they share, and in which settings they differ. */
 
 import type { Frame } from "../../api/frames";
-import { label, numbers } from "../../api/frames";
+import { figures, label, numbers } from "../../api/frames";
 import type { Json, RunDetail } from "../../api/types";
 import { categoryColor } from "../../parts/color";
 import { formatMetric, formatMetricTick, formatName, formatNumber } from "../../parts/format";
 import { orderMetrics } from "../metric_order";
 import {
   assemble,
+  isMeasured,
   metricLine,
   placer,
   smoothCurve,
@@ -68,14 +69,15 @@ export function compareCurves(runs: readonly ComparedRun[], choice: string, axis
 }
 
 function stepLoss({ steps }: ComparedRun, axis: Axis, smoothing: number): Line | null {
-  if (steps.rows === 0) return null;
+  const losses = figures(steps, "loss");
+  if (!isMeasured(losses)) return null;
   const place = placer(steps, axis);
   const step = numbers(steps, "step");
   const time = numbers(steps, "time_s");
   const x = Array.from({ length: steps.rows }, (_, row) => place(step[row] ?? 0, time[row] ?? 0));
   return {
     x,
-    y: smoothCurve(numbers(steps, "loss"), step, smoothing),
+    y: smoothCurve(losses, step, smoothing),
     series: { label: "", color: "", markGaps: true },
   };
 }

@@ -1,6 +1,6 @@
 /** From the tables `steps` and `metrics` to the charts of a run: pure arithmetic, no drawing. */
 
-import { label, numbers, type Frame } from "../../api/frames";
+import { figures, label, numbers, type Frame } from "../../api/frames";
 import type { ChartMark, ChartSeries } from "../../parts/chart_options";
 import { splitColor } from "../../parts/color";
 import { formatDuration, formatMetric, formatMetricTick, formatName, formatNumber } from "../../parts/format";
@@ -29,7 +29,8 @@ export interface CurveChart {
 /** One line before it is laid on the chart's common x. */
 export interface Line {
   readonly x: ArrayLike<number>;
-  readonly y: ArrayLike<number>;
+  /** null where nothing was measured. */
+  readonly y: ArrayLike<number | null>;
   readonly series: Omit<ChartSeries, "values">;
 }
 
@@ -39,6 +40,11 @@ export const AXIS_LABELS: Readonly<Record<Axis, string>> = { step: "step", epoch
 export function axisFormat(axis: Axis): (value: number) => string {
   if (axis === "time") return (value) => (value === 0 ? "0" : formatDuration(value));
   return (value) => formatNumber(value, axis === "epoch" ? 4 : 6);
+}
+
+/** Whether a column holds anything, be it NaN. */
+export function isMeasured(values: ArrayLike<number | null>): boolean {
+  return Array.prototype.some.call(values, (value: number | null) => value !== null);
 }
 
 /** All charts of a run in the order in which they are read: loss, the metrics, then the optimiser's. */
@@ -130,12 +136,13 @@ function lastLength(starts: readonly EpochStart[]): number {
 }
 
 function lossChart({ steps, metrics }: CurveSource, place: Place, smoothing: number): CurveChart {
-  const x = Array.from({ length: steps.rows }, (_, row) =>
-    place(numbers(steps, "step")[row] ?? 0, numbers(steps, "time_s")[row] ?? 0),
-  );
-  const raw = numbers(steps, "loss");
+  const step = numbers(steps, "step");
+  const time = numbers(steps, "time_s");
+  const x = Array.from({ length: steps.rows }, (_, row) => place(step[row] ?? 0, time[row] ?? 0));
+  const raw = figures(steps, "loss");
   const lines: Line[] = [];
-  if (steps.rows > 0) {
+  const hasLoss = isMeasured(raw);
+  if (hasLoss) {
     const smooth = smoothing > 0;
     if (smooth)
       lines.push({
@@ -143,10 +150,10 @@ function lossChart({ steps, metrics }: CurveSource, place: Place, smoothing: num
         y: raw,
         series: { label: "each step", color: splitColor("train"), faint: true, unlisted: true },
       });
-    const values = smooth ? smoothCurve(raw, numbers(steps, "step"), smoothing) : raw;
+    const values = smooth ? smoothCurve(raw, step, smoothing) : raw;
     lines.push({ x, y: values, series: { label: "train", color: splitColor("train"), markGaps: true } });
   }
-  const splits = steps.rows > 0 ? ["validation", "test"] : ["train", "validation", "test", ""];
+  const splits = hasLoss ? ["validation", "test"] : ["train", "validation", "test", ""];
   for (const split of splits) {
     const line = metricLine(metrics, "loss", split, place);
     if (line) lines.push(line);
@@ -168,25 +175,24 @@ function stepChart(
   format: (value: number) => string,
   prefersLog = false,
 ): CurveChart {
-  const values = numbers(steps, column);
+  const values = figures(steps, column);
   const step = numbers(steps, "step");
   const time = numbers(steps, "time_s");
   const x = Array.from({ length: values.length }, (_, row) => place(step[row] ?? 0, time[row] ?? 0));
-  const some = Array.prototype.some.call(values, (value: number) => Number.isFinite(value));
-  const lines: Line[] = some
-    ? [{ x, y: values, series: { label: title.toLowerCase(), color: "var(--category-7)", width: 1.25 } }]
-    : [];
+  const series = { label: title.toLowerCase(), color: "var(--category-7)", width: 1.25, markGaps: true };
+  const lines: Line[] = isMeasured(values) ? [{ x, y: values, series }] : [];
   return assemble(column, title, lines, format, prefersLog);
 }
 
 /** One split's values of a metric, or null if it was never measured. */
 export function metricLine(metrics: Frame, metric: string, split: string, place: Place): Line | null {
   const x: number[] = [];
-  const y: number[] = [];
+  const y: (number | null)[] = [];
+  const [step, time, value] = [numbers(metrics, "step"), numbers(metrics, "time_s"), figures(metrics, "value")];
   for (let row = 0; row < metrics.rows; row++) {
     if (label(metrics, "metric", row) !== metric || label(metrics, "split", row) !== split) continue;
-    x.push(place(numbers(metrics, "step")[row] ?? 0, numbers(metrics, "time_s")[row] ?? 0));
-    y.push(numbers(metrics, "value")[row] ?? NaN);
+    x.push(place(step[row] ?? 0, time[row] ?? 0));
+    y.push(value[row] ?? null);
   }
   if (x.length === 0) return null;
   const dots = x.length <= 40;
@@ -205,29 +211,33 @@ export function assemble(
   const places = new Map(x.map((value, index) => [value, index]));
   let least = Infinity;
   const series = lines.map((line) => {
-    const values: (number | undefined)[] = new Array<number | undefined>(x.length).fill(undefined);
+    const values: (number | null | undefined)[] = new Array<undefined>(x.length).fill(undefined);
     for (let index = 0; index < line.x.length; index++) {
-      const value = line.y[index] ?? NaN;
+      const value = line.y[index] ?? null;
       values[places.get(line.x[index] ?? NaN) ?? -1] = value;
-      if (value < least) least = value;
+      if (value !== null && value < least) least = value;
     }
-    return { ...line.series, values: values as ArrayLike<number | undefined> };
+    return { ...line.series, values };
   });
   return { key, title, x, series, format, canLog: least > 0 && Number.isFinite(least), prefersLog };
 }
 
 /**
  * Exponential moving average, bias-corrected, with `weight` per step; steps that were left out count by their number.
- * NaN and infinities stand as they are and are otherwise passed over.
+ * NaN, infinities and what is missing stand as they are and are otherwise passed over.
  */
-export function smoothCurve(values: ArrayLike<number>, steps: ArrayLike<number>, weight: number): Float64Array {
-  const out = new Float64Array(values.length);
+export function smoothCurve(
+  values: ArrayLike<number | null>,
+  steps: ArrayLike<number>,
+  weight: number,
+): (number | null)[] {
+  const out = new Array<number | null>(values.length);
   let sum = 0;
   let total = 0;
   let last = (steps[0] ?? 0) - 1;
   for (let index = 0; index < values.length; index++) {
-    const value = values[index] ?? NaN;
-    if (!Number.isFinite(value)) {
+    const value = values[index] ?? null;
+    if (value === null || !Number.isFinite(value)) {
       out[index] = value;
       continue;
     }
