@@ -33,21 +33,23 @@ __all__ = ["build_model", "build_trainer", "decide", "loss_spec", "rate_range"]
 _MOST_TEST_BYTES = 256 << 20
 _TEST_STEPS = 100
 _EXAMPLES_FOR_LSUV = 256
+_WORTH_THREADS = 1 << 22
+"""Parameters times examples of a batch: below this a step takes well under a millisecond on one thread."""
 
 
 def decide(settings: FitSettings, prepared: Prepared) -> tuple[FitSettings, tuple[str, ...]]:
     """Every choice made, device, precision and threads included; and what was chosen, in sentences."""
     device = choose_device(settings.device)
     resolved, notes = settings.resolve_with_notes(prepared)
-    return (
-        replace(
-            resolved,
-            device=str(device),
-            precision=choose_precision(settings.precision, device),
-            threads=settings.threads or torch.get_num_threads(),
-        ),
-        notes,
-    )
+    decided = replace(resolved, device=str(device), precision=choose_precision(settings.precision, device))
+    return replace(decided, threads=settings.threads or _suitable_threads(prepared, decided)), notes
+
+
+def _suitable_threads(prepared: Prepared, settings: FitSettings) -> int:
+    """One for a step so small that threads would mostly wait for each other, else as many as torch has."""
+    parameters = sum(p.numel() for p in network_of(NetworkCard.of(prepared), settings).parameters())
+    batch = steps_batch_size(settings, len(prepared.splits["train"]))
+    return 1 if parameters * batch < _WORTH_THREADS else torch.get_num_threads()
 
 
 def build_model(prepared: Prepared, settings: FitSettings) -> nn.Module:

@@ -37,12 +37,14 @@ MOST_PROBABILITIES = 200
 _SPLITS = ("train", "validation", "test")
 
 
-def predict(run: Run | str | Path, source: str | Path | None = None, *, split: str | None = None) -> pandas.DataFrame:
+def predict(
+    run: Run | str | Path, source: str | Path | pandas.DataFrame | None = None, *, split: str | None = None
+) -> pandas.DataFrame:
     """What the run's network predicts for raw rows, or for the rows that it was trained and tested on.
 
     Args:
         run: A fit; its folder or its id will do.
-        source: A file or folder shaped like the training data. None takes the training data itself.
+        source: A file, folder or DataFrame shaped like the training data. None takes the training data itself.
         split: ``train``, ``validation`` or ``test`` of the training data; None takes all three.
 
     Returns:
@@ -71,7 +73,7 @@ def predict(run: Run | str | Path, source: str | Path | None = None, *, split: s
         preparation = _preparation_of(run)
         if source is None:
             return _predict_splits(run, settings, model, card, _SPLITS if split is None else (split,))
-        raw = preparation.read(Path(source))
+        raw = preparation.read(_readable(source, preparation))
         if len(raw.inputs) == 0:
             raise DataError("there is no row to predict", place=str(source), remedy="give a file with at least one row")
         batches, known = _batches_of(raw, card, device)
@@ -122,6 +124,20 @@ def _preparation_of(run: Run) -> Preparation:
         except RunCorruptedError as error:
             place = error.place.replace(str(folder), f"{run.location}/preparation")
             raise RunCorruptedError(error.message, place=place, remedy=error.remedy) from error
+
+
+def _readable(source: Any, preparation: Preparation) -> Path | pandas.DataFrame:
+    """The source as the preparation reads it."""
+    if isinstance(source, str | Path):
+        return Path(source)
+    if preparation.modality == "image" or not hasattr(source, "columns"):
+        raise DataError(
+            f"a {type(source).__name__} cannot be predicted here",
+            place="source",
+            remedy="give the path of a file or a folder"
+            + ("" if preparation.modality == "image" else ", or a DataFrame"),
+        )
+    return source
 
 
 def _batches_of(raw: RawRows, card: NetworkCard, device: torch.device) -> tuple[Batches, bool]:
@@ -198,16 +214,26 @@ def _frame(identifiers: pandas.DataFrame, found: Predictions, card: NetworkCard)
     """Identifiers, targets, predictions and probabilities side by side."""
     import pandas
 
+    columns: dict[str, Any] = {} if found.steps is None else {"step": found.steps}
+    columns |= _quantities(found, card) if card.classes is None else _classes(found, card.classes)
     names = identifiers.iloc[found.examples].reset_index(drop=True)
-    columns: dict[str, Any] = {str(name): names[name] for name in names.columns}
-    if found.steps is not None:
-        columns["step"] = found.steps
-    if card.classes is None:
-        if found.targets is not None:
-            columns |= dict(zip(_columns("target", card), found.targets.reshape(len(found.values), -1).T, strict=True))
-        columns |= dict(zip(_columns("prediction", card), found.values.T, strict=True))
-        return pandas.DataFrame(columns)
-    classes = np.array(card.classes, dtype=object)
+    # A column of the data that is called like one of ours is kept under another name.
+    named = {f"source_{name}" if name in columns else str(name): names[name] for name in names.columns}
+    return pandas.DataFrame(named | columns)
+
+
+def _quantities(found: Predictions, card: NetworkCard) -> dict[str, Any]:
+    """Targets and predictions of every output, in the target's own unit."""
+    columns: dict[str, Any] = {}
+    if found.targets is not None:
+        columns |= dict(zip(_columns("target", card), found.targets.reshape(len(found.values), -1).T, strict=True))
+    return columns | dict(zip(_columns("prediction", card), found.values.T, strict=True))
+
+
+def _classes(found: Predictions, names: tuple[str, ...]) -> dict[str, Any]:
+    """True and predicted class by name, and probabilities."""
+    columns: dict[str, Any] = {}
+    classes = np.array(names, dtype=object)
     best = found.values.argmax(axis=1)
     if found.targets is not None:
         known = found.targets >= 0
@@ -216,7 +242,5 @@ def _frame(identifiers: pandas.DataFrame, found: Predictions, card: NetworkCard)
         columns["target"] = named
     columns["prediction"] = classes[best]
     if len(classes) > MOST_PROBABILITIES:
-        columns["probability"] = found.values[np.arange(len(best)), best]
-    else:
-        columns |= {f"probability_{name}": found.values[:, number] for number, name in enumerate(card.classes)}
-    return pandas.DataFrame(columns)
+        return columns | {"probability": found.values[np.arange(len(best)), best]}
+    return columns | {f"probability_{name}": found.values[:, number] for number, name in enumerate(names)}
