@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pellucid.cli.exit_codes import EXIT_INTERRUPTED
 from pellucid.cli.words import names_in, number_in, numbers_in, whole_numbers_in
 from pellucid.errors import SettingsError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pellucid.store.run import Run
     from pellucid.training.settings import FitSettings
 
@@ -33,7 +39,10 @@ def fit_command(
         ),
     ] = None,
     *,
-    target: Annotated[str | None, typer.Option(help="Column to predict.", rich_help_panel=_DATA)] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(help="Column to predict; first_letter for that of each text.", rich_help_panel=_DATA),
+    ] = None,
     task: Annotated[str | None, typer.Option(help="auto, classification or regression.", rich_help_panel=_DATA)] = None,
     text: Annotated[str | None, typer.Option(help="Column to read as text.", rich_help_panel=_DATA)] = None,
     text_task: Annotated[
@@ -51,6 +60,9 @@ def fit_command(
     ] = None,
     image_column: Annotated[
         str | None, typer.Option(help="Parquet column that holds the bytes of images.", rich_help_panel=_DATA)
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Pixels a side that images are resized to.", rich_help_panel=_DATA)
     ] = None,
     group: Annotated[
         str | None, typer.Option(help="Rows with equal values here stay in one split.", rich_help_panel=_DATA)
@@ -192,9 +204,12 @@ def fit_command(
     precision: Annotated[
         str | None, typer.Option(help="auto, float32, bfloat16 or float16.", rich_help_panel=_RUN)
     ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Processor threads. [default: 1 for a small network]", rich_help_panel=_RUN)
+    ] = None,
     name: Annotated[str | None, typer.Option(help="What to call the run.", rich_help_panel=_RUN)] = None,
     runs_dir: Annotated[
-        Path | None, typer.Option(help="Folder of the runs; $PELLUCID_RUNS or ./runs.", rich_help_panel=_RUN)
+        str | None, typer.Option(help="Folder of the runs; $PELLUCID_RUNS or ./runs.", rich_help_panel=_RUN)
     ] = None,
     resume: Annotated[
         str | None,
@@ -218,7 +233,7 @@ def fit_command(
             )
         _resume_and_report(resume, runs_dir=runs_dir, as_json=as_json)
         return
-    if source is None:
+    if not source:
         raise SettingsError(
             "there is nothing to fit", place="source", remedy="name a file, a folder, or an embedded data set: digits"
         )
@@ -232,6 +247,7 @@ def fit_command(
         "window": window,
         "horizon": horizon,
         "image": image_column,
+        "image_size": image_size,
         "group": group,
         "features": names_in(features),
         "drop": names_in(drop),
@@ -272,6 +288,7 @@ def fit_command(
         "seed": seed,
         "device": device,
         "precision": precision,
+        "threads": threads,
         "watch": watch,
     }
     given = {option: value for option, value in changes.items() if value is not None}
@@ -282,7 +299,7 @@ def fit_and_report(
     source: str,
     settings: FitSettings | None,
     *,
-    runs_dir: Path | None = None,
+    runs_dir: str | Path | None = None,
     name: str | None = None,
     as_json: bool = False,
     **changes: Any,
@@ -301,28 +318,57 @@ def fit_and_report(
     from pellucid.training.fit import fit
 
     progress = TerminalProgress(quiet=as_json)
-    run = fit(source, settings, runs_dir=runs_dir, name=name, progress=progress, **changes)
+    with _stoppable("list the runs with `pellucid runs`; `pellucid fit --resume RUN` goes on with one that was begun"):
+        run = fit(source, settings, runs_dir=runs_dir, name=name, progress=progress, **changes)
     _report(run, as_json)
     return run
 
 
-def _resume_and_report(run: str, *, runs_dir: Path | None, as_json: bool) -> None:
+def _resume_and_report(run: str, *, runs_dir: str | None, as_json: bool) -> None:
     from pellucid.cli.progress import TerminalProgress
     from pellucid.store.run import open_run
     from pellucid.training.resume import resume
 
-    _report(resume(open_run(run, runs_dir), progress=TerminalProgress(quiet=as_json)), as_json)
+    opened = open_run(run, runs_dir)
+    with _stoppable(f"go on with `pellucid fit --resume {opened.id}`"):
+        found = resume(opened, progress=TerminalProgress(quiet=as_json))
+    _report(found, as_json)
+
+
+@contextmanager
+def _stoppable(remedy: str) -> Iterator[None]:
+    """SIGTERM ends a fit as Ctrl-C does, and either says how to go on.
+
+    In the training loop both are a wish that is answered between two steps; this is for the time before and after.
+    """
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, interrupt) if main else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.secho(f"Interrupted: {remedy}", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    finally:
+        if main:
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _report(run: Run, as_json: bool) -> None:
+    """Say how the run ended; a stopped one leaves with a code of its own, for scripts that go on afterwards."""
     from pellucid.cli.summary import run_summary, summary_json
 
     if as_json:
         typer.echo(summary_json(run))
-        return
-    from rich.console import Console
+    else:
+        from pellucid.cli.console import PatientConsole
 
-    Console(highlight=False, soft_wrap=True).print(run_summary(run))
+        PatientConsole(soft_wrap=True).print(run_summary(run))
+    if run.status == "stopped":
+        raise typer.Exit(EXIT_INTERRUPTED)
 
 
 def _network(model: str | None) -> dict[str, Any] | None:
