@@ -296,7 +296,7 @@ def test_uneven_times_and_a_flat_series_are_warned_of(tmp_path):
     frame["value"] = 3.0
     frame.to_csv(tmp_path / "a.csv", index=False)
     warnings = " ".join(prepare_series(tmp_path / "a.csv", settings(time="when")).report.warnings)
-    assert "1 steps of 'when' are uneven, up to 31 times" in warnings
+    assert "1 step of 'when' is uneven, up to 31 times" in warnings
     assert "'value' never changes in the training part" in warnings
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +13,7 @@ def demo_command(
     headless: Annotated[bool, typer.Option("--headless", help="Train and print the summary; serve nothing.")] = False,
     port: Annotated[int | None, typer.Option(help="Port of the app; 0 takes any free one.")] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
-    runs_dir: Annotated[Path | None, typer.Option(help="Folder of the runs.")] = None,
+    runs_dir: Annotated[str | None, typer.Option(help="Folder of the runs.")] = None,
 ) -> None:
     """Train a small network on embedded handwritten digits under watch, and look inside it."""
     from pellucid.cli.fit import fit_and_report

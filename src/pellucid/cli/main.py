@@ -12,6 +12,7 @@ import typer
 
 from pellucid import __version__
 from pellucid.cli.demo import demo_command
+from pellucid.cli.exit_codes import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OWN_FAULT
 from pellucid.cli.export import export_command
 from pellucid.cli.fit import fit_command
 from pellucid.cli.open import open_command
@@ -21,10 +22,6 @@ from pellucid.cli.runs import runs_command
 from pellucid.errors import PellucidError
 
 __all__ = ["EXIT_ERROR", "EXIT_INTERRUPTED", "EXIT_OWN_FAULT", "app", "main"]
-
-EXIT_ERROR = 1
-EXIT_OWN_FAULT = 70
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="pellucid",
@@ -92,8 +89,8 @@ def _say(error: Exception, debug: bool) -> int:
     if isinstance(error, OSError):
         said = PellucidError(
             error.strerror or str(error),
-            place=str(error.filename or ""),
-            remedy="check that the path exists and may be read and written",
+            place=str(error.filename or "what is written to, perhaps standard output"),
+            remedy="check that it exists, may be read and written, and has space",
         )
     elif not isinstance(error, PellucidError):
         code = EXIT_OWN_FAULT

@@ -34,7 +34,7 @@ def predict_command(
     split: Annotated[
         str | None, typer.Option(help="Predict the training data's own train, validation or test rows instead.")
     ] = None,
-    runs_dir: Annotated[Path | None, typer.Option(help="Folder of the runs; $PELLUCID_RUNS or ./runs.")] = None,
+    runs_dir: Annotated[str | None, typer.Option(help="Folder of the runs; $PELLUCID_RUNS or ./runs.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Say rows and figures as JSON; with -o, for then the rows go there.")
     ] = False,

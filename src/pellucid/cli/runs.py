@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["age_of", "match_runs", "runs_command"]
 
-_MOST_FIGURES = 2
+_WIDE = 120
+_ROOM = {"age": 43, "status": 13, "epochs": 51, "figures": 35}
+"""Columns beside the id, and from which room beside it each is shown."""
 _SPLITS = ("test_", "validation_", "train_")
 _STYLES = {"running": "cyan", "finished": "green", "stopped": "yellow", "interrupted": "yellow", "failed": "red"}
 
@@ -42,9 +45,12 @@ def runs_command(
         wanted = f" that match {' '.join(words)}" if words else ""
         typer.echo(f"There are no runs{wanted} in {folder}. Make one with `pellucid fit`.")
         return
-    from rich.console import Console
+    from pellucid.cli.console import PatientConsole
 
-    Console().print(_table(found))
+    console = PatientConsole()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = PatientConsole(width=_WIDE)  # a file or a pipe is as wide as need be
+    console.print(_table(found, console.width))
 
 
 def match_runs(runs: list[RunSummary], words: list[str]) -> list[RunSummary]:
@@ -74,34 +80,34 @@ def age_of(created_at: str, now: datetime | None = None) -> str:
     return f"{seconds} s"
 
 
-def _table(runs: list[RunSummary]) -> Table:
+def _table(runs: list[RunSummary], width: int) -> Table:
+    """Ids whole, for they are copied; in a narrow terminal fewer columns instead."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
+    left = width - max(len(run.id) for run in runs)
+    shown = [heading for heading, room in _ROOM.items() if left >= room]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("id", no_wrap=True)
-    for heading in ("age", "status", "epochs"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("figures", overflow="fold")
+    table.add_column("id", no_wrap=True, min_width=max(len(run.id) for run in runs))
+    for heading in shown:
+        table.add_column(heading, no_wrap=heading != "figures", overflow="fold")
     for run in runs:
-        if run.error:
-            table.add_row(run.id, "", Text("unreadable", style="red"), "", Text(run.error))
-            continue
-        table.add_row(
-            run.id,
-            age_of(run.created_at),
-            Text(run.status, style=_STYLES.get(run.status, "")),
-            _epochs(run),
-            Text(_figures(run)),
-        )
+        status = "unreadable" if run.error else run.status
+        cells = {
+            "age": "" if run.error else age_of(run.created_at),
+            "status": Text(status, style="red" if run.error else _STYLES.get(run.status, "")),
+            "epochs": "" if run.error else _epochs(run),
+            "figures": Text(run.error or _figures(run, 2 if width >= _WIDE else 1)),
+        }
+        table.add_row(run.id, *(cells[heading] for heading in shown))
     return table
 
 
-def _figures(run: RunSummary) -> str:
+def _figures(run: RunSummary, most: int) -> str:
     """The headline figures: the test split's first, then validation's; others as the run's maker ordered them."""
     ranked = sorted(run.metrics.items(), key=lambda figure: _split_rank(figure[0]))
-    return "\n".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in ranked[:_MOST_FIGURES])
+    return "\n".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in ranked[:most])
 
 
 def _split_rank(name: str) -> int:

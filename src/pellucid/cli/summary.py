@@ -43,7 +43,7 @@ def run_summary(run: Run) -> RenderableType:
     parameters = f", {manifest.parameters:,} parameters" if manifest.parameters is not None else ""
     lines.append(Text(f"{manifest.model}{parameters} · {manifest.status} after {manifest.epoch} epochs"))
     if manifest.message:
-        lines.append(Text(manifest.message, style="yellow"))
+        lines.append(Text(manifest.message[:1].upper() + manifest.message[1:], style="yellow"))
     figures = figures_of(manifest.metrics)
     lines.append(_table(figures))
     folds = figures.get("folds", {})
@@ -53,8 +53,25 @@ def run_summary(run: Run) -> RenderableType:
     if spread:
         lines.append(Text(f"Over {manifest.settings['data']['folds']} folds: {', '.join(spread)}"))
     lines.append(Text(f"Run: {run.location}"))
-    lines.append(Text(f"Look inside: pellucid open {run.id}", style="bold"))
+    elsewhere = _folder_option(run)
+    if elsewhere and manifest.status == "stopped":
+        lines.append(Text(f"Go on: pellucid fit --resume {run.id}{elsewhere}"))
+    lines.append(Text(f"Look inside: pellucid open {run.id}{elsewhere}", style="bold"))
     return Group(*lines)
+
+
+def _folder_option(run: Run) -> str:
+    """``" --runs-dir FOLDER"`` where the commands that are proposed would look into another folder of runs."""
+    import os
+    import shlex
+
+    from pellucid.store.locations import default_runs_dir, is_uri
+
+    def full(folder: str) -> str:
+        return folder.rstrip("/") if is_uri(folder) else os.path.realpath(folder)
+
+    folder = run.location.rstrip("/").removesuffix(run.id).rstrip("/\\") or "."
+    return "" if full(folder) == full(str(default_runs_dir())) else f" --runs-dir {shlex.quote(folder)}"
 
 
 def _table(figures: dict[str, dict[str, float]]) -> RenderableType:

@@ -127,11 +127,13 @@ def warn_of_splits(sizes: Mapping[str, int], across: int) -> list[str]:
     for name in ("validation", "test"):
         if sizes[name] < _FEW_ROWS:
             one = 100 / sizes[name]
-            said.append(f"The {name} split has only {sizes[name]} rows: its figures are rough, one row is {one:.1f} %.")
+            rows = "1 row" if sizes[name] == 1 else f"{sizes[name]} rows"
+            said.append(f"The {name} split has only {rows}: its figures are rough, one row is {one:.0f} %.")
     if across:
         held = sizes["validation"] + sizes["test"]
         said.append(
-            f"{across} of {held} validation and test rows stand in the training split too: figures look better."
+            f"{across} of {held} validation and test rows {'stands' if across == 1 else 'stand'} in the training split "
+            "too: figures look better than they are."
         )
     return said
 

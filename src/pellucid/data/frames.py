@@ -129,12 +129,17 @@ def _read_delimited(text: str, suffix: str, as_text: Collection[str], *, place: 
     import pyarrow
     from pyarrow import types
 
+    if "\n" not in text:
+        text = text.replace("\r", "\n")  # as old spreadsheets end their lines
     lines = text.splitlines()
     head = [line for line in lines[:_SNIFFED_LINES] if line.strip()]
     if not head:
         raise DataError("the file is empty", place=place, remedy="give a file with a header line and rows")
-    delimiter = "\t" if suffix in (".tsv", ".tab") else _find_delimiter(head)
-    header = _read_header(text, delimiter)
+    try:
+        delimiter = "\t" if suffix in (".tsv", ".tab") else _find_delimiter(head)
+        header = _read_header(text, delimiter)
+    except csv.Error as error:
+        raise DataError(f"the table cannot be read: {error}", place=place, remedy="check its first lines") from None
     names = [name.strip() or f"column {number}" for number, name in enumerate(header, 1)]
     check_names(names, place=place)
     as_text = [written for written, name in zip(header, names, strict=True) if name in as_text]
@@ -200,11 +205,15 @@ def _ragged_error(row: Any, amount: int, lines: list[str], place: str) -> DataEr
     first = str(row.text).splitlines()[0] if row.text else ""
     start = max((row.number or 1) - 1, 0)
     line = next((number for number, text in enumerate(lines[start:], start + 1) if text == first), row.number)
-    more = f" (and {amount - 1} more lines like it)" if amount > 1 else ""
+    more = f" (and {amount - 1} more {'line' if amount == 2 else 'lines'} like it)" if amount > 1 else ""
+    if row.expected_columns == 1:
+        remedy = "let the first line name the columns, and nothing stand above it"
+    else:
+        remedy = "give every line as many cells as the header; put cells that hold the delimiter in quotes"
     return DataError(
         f"a line has {row.actual_columns} cells where the header has {row.expected_columns}{more}",
         place=f"{place}, line {line}: {first[:80]}",
-        remedy="give every line as many cells as the header; put cells that hold the delimiter in quotes",
+        remedy=remedy,
     )
 
 

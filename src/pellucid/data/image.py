@@ -205,6 +205,9 @@ def _choose_form(survey: Survey, count: int, settings: DataSettings) -> tuple[Pi
     grey = survey.grey if settings.color == "auto" else settings.color == "grey"
     channels = 1 if grey else 3
     (height, width), commonest = survey.sizes.most_common(1)[0]
+    if 2 * commonest <= count:  # no size is the usual one: take the middle of all
+        height, width = (int(side) for side in np.median(list(survey.sizes.elements()), axis=0))
+        commonest = survey.sizes[(height, width)]
     notes = []
     if settings.image_size is not None:
         height = width = settings.image_size

@@ -134,6 +134,7 @@ def _from_npz(path: Path, target: str | None, factor: int | None) -> ImageSource
         names,
         np.array(parts) if len(sets) > 1 else None,
         factor=factor or 1,
+        label_name=target or "class",
     )
 
 

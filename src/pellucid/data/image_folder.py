@@ -24,6 +24,9 @@ Found = list[tuple[str | None, str | None, Path]]
 """The part, the class and the path of each file."""
 
 
+_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".csv.gz", ".tsv.gz", ".xlsx", ".xls")
+
+
 def visible_children(folder: Path) -> list[Path]:
     """What stands in a folder, in order, without what systems leave behind."""
     return [
@@ -44,6 +47,11 @@ def read_image_folder(path: Path) -> ImageSource:
     """Open a folder of image files: by class, by part and class, or loose."""
     found, notes = find_class_files(path)
     files = [file for _, _, file in found]
+    tables = [file for file in files if file.name.lower().endswith(_TABLES)]
+    if tables and not any(file.suffix.lower() in IMAGE_SUFFIXES for file in files):
+        raise DataError(
+            "the folder holds no images but tables", place=str(path), remedy=f"name one of its files: {tables[0].name}"
+        )
     codes, names = (None, ()) if found[0][1] is None else class_codes([group for _, group, _ in found], place=str(path))
     parts = None if found[0][0] is None else np.array([part for part, _, _ in found])
     relative = [file.relative_to(path).as_posix() for file in files]

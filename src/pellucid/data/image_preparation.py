@@ -73,8 +73,10 @@ class ImagePreparation:
     def _open(self, path: str | Path) -> ImageSource:
         if self.kept is not None and str(path) == self.source:
             return ImageSource(self.source, ArrayPixels(self.kept[0]), self.kept[1], self.classes)
+        # The stand-in name is no array's or column's own: the classes are found again by their usual names.
+        target = None if self.label_name == "class" else self.label_name
         return open_image_source(
-            Path(path), image=self.image_name, target=self.label_name, factor=self.factor, need_target=False
+            Path(path), image=self.image_name, target=target, factor=self.factor, need_target=False
         )
 
     def preview(self, rows: np.ndarray) -> dict[str, Any]:

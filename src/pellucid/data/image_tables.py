@@ -188,6 +188,12 @@ def read_image_npz(path: Path, target: str | None = None) -> list[tuple[str | No
 
 
 def _damaged_npz(path: Path, error: Exception) -> DataError:
+    if not zipfile.is_zipfile(path):
+        return DataError(
+            "the NPZ file is truncated or damaged (it is no ZIP archive)",
+            place=str(path),
+            remedy="write it again with numpy.savez",
+        )
     if "allow_pickle" in str(error):
         return DataError(
             "an array holds Python objects, which are never unpickled",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,8 +141,11 @@ def _unknown_source(source: str) -> SourceNotFoundError:
     """The error for a source that is nowhere, with the closest embedded name."""
     import difflib
 
-    close = difflib.get_close_matches(source, EMBEDDED, n=1)
+    # A path may have been made of the name, and one slash of an address's two.
+    close = difflib.get_close_matches(Path(source).name, EMBEDDED, n=1)
     meant = f"did you mean {close[0]!r}? " if close else ""
+    if re.search(r"(?:^|/)(?:https?|ftp|s3|gs):/", source):
+        meant = "download the file first, for addresses are not read; "
     return SourceNotFoundError(
         "there is no such file, folder or embedded data set",
         place=source,

@@ -58,8 +58,8 @@ class Preparation(Protocol):
         """The kind of data it prepares."""
         ...
 
-    def read(self, path: Path) -> RawRows:
-        """Read raw rows from a file or folder shaped like the training data and transform them."""
+    def read(self, path: Any) -> RawRows:
+        """Read raw rows from a file or folder (or, but for images, a DataFrame) like the training data's."""
         ...
 
     def preview(self, rows: np.ndarray) -> dict[str, Any]:

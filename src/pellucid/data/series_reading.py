@@ -176,8 +176,9 @@ def _sort(frame: pandas.DataFrame, time: Column | None, place: str) -> tuple[np.
     usual = float(np.median(steps)) if len(steps) else 0.0
     uneven = int((np.abs(steps - usual) > 0.5 * usual).sum()) - len(repeated)
     if usual > 0 and uneven > 0:
+        said = "1 step" if uneven == 1 else f"{uneven} steps"
         warnings.append(
-            f"{uneven} steps of {time.name!r} are uneven, up to {steps.max() / usual:.3g} times the usual one; "
-            "windows count rows, not time."
+            f"{said} of {time.name!r} {'is' if uneven == 1 else 'are'} uneven, up to {steps.max() / usual:.3g} times "
+            "the usual one; windows count rows, not time."
         )
     return rows, notes, warnings

@@ -39,7 +39,7 @@ class DataSettings:
     vocabulary: int = 10_000  # most frequent tokens kept
     length: int | None = None  # tokens an example; None = the 98th percentile of the training texts
     text_task: Literal["label", "next_token"] = "label"  # next_token: many-to-many, predicts each following token
-    image_size: int | None = None  # None = as they come; the commonest size if they differ
+    image_size: int | None = None  # None = as they come; if they differ, the size of most, or their median
     color: Literal["auto", "grey", "rgb"] = "auto"
     augment: tuple[str, ...] = ()  # names from pellucid.data.augment, "shift:0.1" gives a strength
     limit: int | None = None  # use at most so many rows, drawn at random (in order for a series)

@@ -126,8 +126,8 @@ def quantile_labels(values: np.ndarray, parts: int = 5) -> np.ndarray:
     Returns:
         ``(rows,)`` int64 numbers from 0, in the order of the values.
 
-    >>> quantile_labels(np.array([1.0, 9.0, 4.0, 2.0, 7.0, 5.0, 3.0, 8.0, 6.0, 10.0]), parts=2).tolist()
-    [0, 1, 0, 0, 1, 0, 0, 1, 1, 1]
+    >>> quantile_labels(np.array([1.0, 9.0, 4.0, 2.0, 7.0, 5.0, 3.0, 8.0, 6.0, 10.0, 11.0, 12.0]), parts=2).tolist()
+    [0, 1, 0, 0, 1, 0, 0, 1, 0, 1, 1, 1]
     """
     parts = max(1, min(parts, len(values) // MINIMUM_ROWS))
     edges = np.unique(np.quantile(values, np.linspace(0, 1, parts + 1)[1:-1]))
@@ -175,7 +175,7 @@ def _check_fractions(fractions: Sequence[float]) -> tuple[float, float, float]:
         raise SettingsError(
             f"{shares} are no shares of training, validation and test",
             place="split",
-            remedy="give three numbers above 0 that sum to 1, such as 0.7 0.15 0.15",
+            remedy="give three numbers above 0 that sum to 1, such as 0.7,0.15,0.15",
         )
     return shares[0], shares[1], shares[2]
 

@@ -70,7 +70,9 @@ class TablePreparation:
         place = str(path) if isinstance(path, str | Path) else IN_MEMORY
         absent = [column.name for column in self.columns if column.name not in frame]
         if absent:
-            raise missing_column(absent, list(frame.columns), place=place)
+            error = missing_column(absent, list(frame.columns), place=place)
+            remedy = f"add what the network learned from, with empty cells where it is unknown; {error.remedy}"
+            raise DataError(error.message, place=place, remedy=remedy)
         parsed = read_columns(frame, self.columns, np.arange(len(frame)), place=place)
         targets = None
         if self.target.column.name in frame:
@@ -206,7 +208,8 @@ def prepare_reading(
     """
     training = reading.features.iloc[split["train"]]
     transformer = build_transformer(reading.columns, settings, len(training))
-    transformer.fit(training)
+    with np.errstate(over="ignore", invalid="ignore"):  # as_inputs names what is too large
+        transformer.fit(training)
     names = name_features(transformer)
     scale = _target_scale(reading, split["train"])
     inputs = as_inputs(transformer, reading.features)

@@ -208,11 +208,11 @@ def _find_columns(
     if not any(item.role == "feature" for item in found):
         found = [_kept_counter(item) if item.column.name in chosen else item for item in found]
     if not any(item.role == "feature" for item in found):
+        reasons = "; ".join(f"{item.column.name}: {item.note}" for item in found if item.role == "dropped")
         raise DataError(
             "no column is left to learn from",
             place=place,
-            remedy="name columns with --features; "
-            + "; ".join(f"{item.column.name}: {item.note}" for item in found if item.role == "dropped"),
+            remedy=f"give columns that tell something about the target ({reasons or 'there is no other column'})",
         )
     dropped = [item for item in found if item.role == "dropped" and item.column.name in chosen]
     notes = [f"{item.column.name!r} was dropped: {item.note}." for item in dropped]

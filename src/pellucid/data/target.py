@@ -58,11 +58,13 @@ def choose_target(names: Sequence[str], wanted: str | None, *, place: str) -> tu
     usual = [name for name in names if name.lower() in _USUAL_NAMES]
     if len(usual) == 1:
         return usual[0], f"No target was named; {usual[0]!r} was taken."
-    raise SettingsError(
-        "no target column was named",
-        place=place,
-        remedy=f"name the column to predict with --target; the columns are {_listed(names)}",
-    )
+    remedy = f"name the column to predict with --target; the columns are {_listed(names)}"
+    if place.lower().endswith((".txt", ".txt.gz")):
+        remedy = (
+            "for a table name the column to predict with --target; for a text a line, predict each following "
+            "token with --text-task next_token, or the first letter with --target first_letter"
+        )
+    raise SettingsError("no target column was named", place=place, remedy=remedy)
 
 
 def missing_column(wanted: Sequence[str], names: Sequence[str], *, place: str) -> DataError:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ def export_run(
     if not chosen:
         raise StorageError("the run has no recorded rows", place=run.location, remedy="choose another run")
     target = Path(folder)
+    made = not target.exists()
     written: list[ExportedTable] = []
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -69,7 +71,10 @@ def export_run(
             _write_whole(rows, path, writers[kind])
             written.append(ExportedTable(name, path, len(rows)))
     except OSError as error:
-        raise explain_storage_error(error, str(target)) from error
+        if made:
+            with contextlib.suppress(OSError):  # it holds files, or was never made
+                target.rmdir()
+        raise explain_storage_error(error, str(target), "-o") from error
     return written
 
 

@@ -248,8 +248,8 @@ def open_folder(location: str | Path | Folder) -> Folder:
     return RemoteFolder(system, base, uri)
 
 
-def explain_storage_error(error: OSError, place: str) -> StorageError:
-    """Turn what the operating system said into what was wrong and what to do."""
+def explain_storage_error(error: OSError, place: str, option: str = "--runs-dir") -> StorageError:
+    """Turn what the operating system said into what was wrong and what to do: name another place by ``option``."""
     explained = {
         errno.ENOSPC: ("the disk is full", "free some space, or choose another folder with --runs-dir"),
         errno.EDQUOT: ("the disk quota is used up", "free some space, or choose another folder with --runs-dir"),
@@ -267,4 +267,4 @@ def explain_storage_error(error: OSError, place: str) -> StorageError:
     what, remedy = explained.get(
         error.errno or 0, (f"the storage failed ({error})", "check the folder, or choose another with --runs-dir")
     )
-    return StorageError(what, place=place, remedy=remedy)
+    return StorageError(what, place=place, remedy=remedy.replace("--runs-dir", option))

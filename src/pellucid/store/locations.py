@@ -18,9 +18,10 @@ _URI = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 _LONGEST_SLUG = 48
 
 
-def default_runs_dir() -> Path:
+def default_runs_dir() -> str | Path:
     """The folder that holds runs unless one is named: ``$PELLUCID_RUNS``, else ``runs`` in the working folder."""
-    return Path(os.environ.get("PELLUCID_RUNS") or "runs")
+    named = os.environ.get("PELLUCID_RUNS") or "runs"
+    return named if is_uri(named) else Path(named)  # a Path would make one slash of two
 
 
 def is_uri(location: str | Path) -> bool:
