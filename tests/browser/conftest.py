@@ -38,8 +38,9 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Chromium, for one module: while Playwright runs, no other test of the process could start an event loop."""
     path = os.environ.get("PELLUCID_CHROMIUM") or next((p for p in map(shutil.which, BROWSERS) if p), None)
     if path is None:
         pytest.fail("no Chromium on this machine: python scripts/ensure_chromium.py")

@@ -88,6 +88,21 @@ def test_rows_arrive_once_each_while_they_are_written(connect, runs_dir):
         assert ends == {"steps": 40, "layers": 120}
 
 
+def test_what_the_tables_reading_finds_damaged_is_told_and_remembered(connect, runs_dir):
+    run_id = make_run(runs_dir, steps=30)
+    (segment,) = (runs_dir / run_id / "segments" / "layers").glob("*.parquet")
+    segment.write_bytes(segment.read_bytes()[:100])
+    watch = {"type": "watch", "run": run_id, "tables": {"steps": {}, "layers": {}}}
+    with connect() as socket:
+        socket.send_json(watch)
+        assert socket.receive_json()["run"]["warnings"] == []
+        (warning,) = until(socket, lambda m: m["run"]["warnings"])["run"]["warnings"]
+        assert "segment of the table layers cannot be read" in warning
+        with connect() as another:
+            another.send_json({"type": "watch", "run": run_id})
+            assert another.receive_json()["run"]["warnings"] == [warning]
+
+
 def test_a_client_goes_on_from_its_row(connect, runs_dir):
     run_id = make_run(runs_dir, steps=30)
     with connect() as socket:

@@ -61,12 +61,12 @@ export function stepsDone(run: Pick<RunSummary, "step">, steps: Frame): number {
 }
 
 /** What watching cost and how much it saw, in one line: as told at the end, or counted so far. */
-export function watchLine(steps: Frame, layers: Frame, events: Frame): string {
+export function watchLine(steps: Frame, layers: Frame, events: Frame, running: boolean): string {
   for (let row = events.rows - 1; row >= 0; row--) {
     if (label(events, "kind", row) === "watch_cost") return formatSentence(label(events, "message", row));
   }
   const all = stepsDone({ step: null }, steps);
   if (layers.rows === 0 || layers.sampled || all === 0) return "";
   const looks = Math.round(layers.rows / Math.max(1, distinct(layers, "layer").length));
-  return `Layers sampled at ${formatCount(looks)} of ${formatCount(all)} steps so far`;
+  return `Layers sampled at ${formatCount(looks)} of ${formatCount(all)} steps${running ? " so far" : ""}`;
 }

@@ -80,6 +80,7 @@ class Hub:
         self.runs_message = ""
         self._states: dict[str, _RunState] = {}
         self._signatures: dict[str, object] = {}
+        self._warnings: dict[tuple[str, int], dict[str, None]] = {}
         self._poller: asyncio.Task[None] | None = None
         self._ticks = 0
 
@@ -96,6 +97,7 @@ class Hub:
             self._poller.cancel()
             self._poller = None
             self._states.clear()
+            self._warnings.clear()
             self._signatures.clear()
 
     async def state_of(self, run_id: str) -> _RunState:
@@ -104,6 +106,17 @@ class Hub:
             found = await asyncio.to_thread(_look_at, run_id, self.runs_dir)
             return self._states.setdefault(run_id, found)  # the poller may have looked later
         return self._states[run_id]
+
+    def message_of(self, state: _RunState) -> str:
+        """The text frame of a run, with what could not be read of it: that shows only once its tables are read."""
+        if state.run is None or state.detail is None:
+            return state.message
+        key = (state.detail.id, state.detail.resumes)
+        found = {**self._warnings.get(key, {}), **dict.fromkeys(state.run.warnings)}
+        if not found:
+            return state.message
+        self._warnings[key] = found
+        return RunMessage(type="run", run=state.detail.model_copy(update={"warnings": list(found)})).model_dump_json()
 
     async def list_message(self) -> str:
         """The text frame with all runs."""
@@ -248,9 +261,7 @@ async def _tell_run(socket: WebSocket, hub: Hub, connection: _Connection) -> Non
     state = await hub.state_of(watch.run)
     if connection.watch is not watch:
         return  # another subscription came meanwhile, and has woken us again
-    if state.message != connection.run_sent:
-        connection.run_sent = state.message
-        await socket.send_text(state.message)
+    await _tell_description(socket, connection, hub.message_of(state))
     if state.run is None or state.detail is None:
         return
     if connection.resumes not in (None, state.detail.resumes):
@@ -260,6 +271,13 @@ async def _tell_run(socket: WebSocket, hub: Hub, connection: _Connection) -> Non
         await _tell_table(socket, connection, state.run, table, wanted)
         if connection.watch is not watch:
             return
+    await _tell_description(socket, connection, hub.message_of(state))
+
+
+async def _tell_description(socket: WebSocket, connection: _Connection, message: str) -> None:
+    if message != connection.run_sent:
+        connection.run_sent = message
+        await socket.send_text(message)
 
 
 async def _tell_table(

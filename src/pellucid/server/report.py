@@ -127,6 +127,7 @@ def collect_report(run: Run) -> ReportData:
             warnings.append(f"{entry.name} was left out: {error.message}")
     points = {table: REPORT_HISTOGRAMS if table == "histograms" else REPORT_POINTS for table in TABLES}
     tables = {table: _base64(build_frame(run, table, points=points[table]).payload) for table in TABLES}
+    warnings = list(dict.fromkeys([*warnings, *run.warnings]))
     return ReportData(
         run=detail.model_copy(update={"results": kept, "warnings": warnings}), results=results, tables=tables
     )

@@ -38,9 +38,15 @@ export class ResultCache {
       const value = await fetchResult(run, name);
       if (run === this.#run) this.#fetched = { ...this.#fetched, [name]: { key, value } };
     } catch (error) {
-      if (run === this.#run) this.error = error instanceof ApiError ? error : new ApiError(String(error), 0, name);
+      if (run === this.#run) this.error = error instanceof ApiError ? error : unreadable(name, error);
     } finally {
       this.pending -= 1;
     }
   }
+}
+
+/** A payload that arrived but cannot be decoded. */
+function unreadable(name: string, error: unknown): ApiError {
+  const why = error instanceof Error ? error.message : String(error);
+  return new ApiError(`the result ${name} cannot be read: ${why}`, 0, "", "everything else of the run is shown");
 }

@@ -46,10 +46,12 @@ describe("what was done and watched", () => {
 
   it("tells the cost at the end, and the coverage until then", () => {
     const layers = table("layers", { step: [0, 0, 5, 5] }, { layer: ["a", "b", "a", "b"] });
-    expect(watchLine(steps(20, 100, 0.1), layers, emptyFrame("events"))).toBe("Layers sampled at 2 of 20 steps so far");
+    expect(watchLine(steps(20, 100, 0.1), layers, emptyFrame("events"), true)).toBe(
+      "Layers sampled at 2 of 20 steps so far",
+    );
     const events = table("events", { step: [3] }, { kind: ["watch_cost"], message: ["the watch took 1 s (2%)"] });
-    expect(watchLine(steps(20, 100, 0.1), layers, events)).toBe("The watch took 1 s (2 %)");
-    expect(watchLine(steps(20, 100, 0.1), emptyFrame("layers"), emptyFrame("events"))).toBe("");
+    expect(watchLine(steps(20, 100, 0.1), layers, events, false)).toBe("The watch took 1 s (2 %)");
+    expect(watchLine(steps(20, 100, 0.1), emptyFrame("layers"), emptyFrame("events"), true)).toBe("");
   });
 });
 
