@@ -13,11 +13,11 @@ from pellucid.store.locations import default_runs_dir
 from pellucid.store.writer import RunWriter
 from pellucid.training.assembly import build_model, decide, rate_range
 from pellucid.training.devices import choose_device, sealed
-from pellucid.training.environment import describe_environment
 from pellucid.training.networks import describe_network
 from pellucid.training.progress import Progress
 from pellucid.training.session import Session
 from pellucid.training.settings import FitSettings
+from pellucid.watch.environment import describe_environment
 
 if TYPE_CHECKING:
     from pellucid.data.prepared import Prepared
