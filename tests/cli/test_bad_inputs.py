@@ -144,6 +144,68 @@ def _(folder):
     return ["fit", table(folder, rows()), "--target", "y", "--group", "patient"]
 
 
+@case("a remark above the header", "data.csv", "line 2", "nothing stand above")
+def _(folder):
+    return ["fit", table(folder, "# measured in May\n" + rows()), "--target", "y"]
+
+
+@case("a number beyond single precision", "a")
+def _(folder):
+    return ["fit", table(folder, rows() + "1e308,1,0\n" * 3), "--target", "y", "--outliers", "none"]
+
+
+@case("nothing but the target", "data.csv", "no other column")
+def _(folder):
+    return ["fit", table(folder, "y\n" + "0\n1\n" * 20), "--target", "y"]
+
+
+@case("nested JSON lines", "data.jsonl", "dict")
+def _(folder):
+    return ["fit", table(folder, '{"a": {"b": 1}, "y": 0}\n{"a": {"b": 2}, "y": 1}\n' * 10, "data.jsonl")]
+
+
+@case("UTF-16", "data.csv", "UTF-16")
+def _(folder):
+    return ["fit", table(folder, rows().encode("utf-16")), "--target", "y"]
+
+
+@case("zero bytes in a text", "data.csv", "byte 5")
+def _(folder):
+    return ["fit", table(folder, "a,b,y\0" + rows()), "--target", "y"]
+
+
+@case("a class in every row", "y", "classes")
+def _(folder):
+    return ["fit", table(folder, "a,y\n" + "".join(f"{i},c{i}\n" for i in range(50))), "--target", "y"]
+
+
+@case("words for regression", "y", "regression")
+def _(folder):
+    text = "a,y\n" + "".join(f"{i * i % 7},{'yes' if i % 2 else 'no'}\n" for i in range(50))
+    return ["fit", table(folder, text), "--target", "y", "--task", "regression"]
+
+
+@case("a single group", "data.csv", "group")
+def _(folder):
+    text = "a,g,y\n" + "".join(f"{i * i % 7},one,{i % 2}\n" for i in range(50))
+    return ["fit", table(folder, text), "--target", "y", "--group", "g"]
+
+
+@case("more folds than rows allow", "100 folds")
+def _(folder):
+    return ["fit", table(folder, rows()), "--target", "y", "--folds", "100"]
+
+
+@case("an address", "example.com", "download")
+def _(folder):
+    return ["fit", "https://example.com/data.csv", "--target", "y"]
+
+
+@case("no source", "source")
+def _(folder):
+    return ["fit", ""]
+
+
 # Images
 
 
@@ -185,6 +247,18 @@ def _(folder):
         path.unlink()
     (photos / "dog").rmdir()
     return ["fit", str(photos)]
+
+
+@case("a folder of tables", "tables", "data.csv")
+def _(folder):
+    (folder / "tables").mkdir()
+    table(folder / "tables", rows())
+    return ["fit", str(folder / "tables")]
+
+
+@case("an NPZ that is none", "images.npz", "no ZIP archive")
+def _(folder):
+    return ["fit", table(folder, rows(), "images.npz")]
 
 
 @case("truncated IDX", "images-idx3-ubyte")
@@ -229,6 +303,17 @@ def _(folder):
 @case("text column absent", "review")
 def _(folder):
     return ["fit", table(folder, "text,label\n" + "good,1\nbad,0\n" * 20), "--text", "review", "--target", "label"]
+
+
+@case("lines without anything to learn", "lines.txt", "--text-task next_token")
+def _(folder):
+    return ["fit", table(folder, "emma\nolivia\nava\n" * 10, "lines.txt")]
+
+
+@case("several series in one file", "when", "same time")
+def _(folder):
+    text = "when,value\n" + "".join(f"2026-01-{1 + i % 28:02},{i}\n" for i in range(200))
+    return ["fit", table(folder, text), "--series", "value", "--time", "when", "--window", "8", "--horizon", "2"]
 
 
 @case("series too short for its window", "48")
@@ -389,6 +474,46 @@ def test_prediction_rows_that_lack_a_column(damaged, tmp_path, capfd):
     path = table(tmp_path, "sepal length (cm),sepal width (cm)\n5.1,3.5\n")
     message = refused(["predict", damaged.name, path], capfd)
     assert "petal length (cm)" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "fragment"),
+    [("", "empty"), ("a,b,c,d\n", "no rows"), ("sepal length (cm),b\nlong,2\n", "add what the network learned from")],
+)
+def test_prediction_rows_that_cannot_be_read(damaged, tmp_path, capfd, text, fragment):
+    path = table(tmp_path, text, "new.csv")
+    message = refused(["predict", damaged.name, path, "-o", str(tmp_path / "out.csv")], capfd)
+    assert "new.csv" in message
+    assert fragment in message
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_word_where_training_had_numbers(damaged, tmp_path, capfd):
+    header = "sepal length (cm),sepal width (cm),petal length (cm),petal width (cm)"
+    message = refused(["predict", damaged.name, table(tmp_path, f"{header}\n5,3,1,1\n5,wide,1,1\n")], capfd)
+    assert "'wide'" in message
+    assert "column 'sepal width (cm)', row 2 below the header" in message
+
+
+@pytest.mark.parametrize("command", ["export", "report"])
+def test_a_file_or_folder_in_the_way(damaged, tmp_path, capfd, command):
+    place = tmp_path / "there"
+    place.write_text("mine")
+    assert "there" in refused([command, damaged.name, "-o", str(place)], capfd)
+    assert place.read_text() == "mine"
+
+
+def test_resuming_where_the_data_has_changed(tmp_path, capfd):
+    import pellucid
+
+    path = Path(table(tmp_path, rows()))
+    run = pellucid.fit(path, runs_dir=tmp_path / "runs", target="y", epochs=1)
+    manifest = json.loads((run.path / "run.json").read_text())
+    (run.path / "run.json").write_text(json.dumps({**manifest, "status": "stopped"}))
+    path.write_text(rows(61))
+    assert "changed" in refused(["fit", "--resume", str(run.path)], capfd)
+    path.unlink()
+    assert "data.csv" in refused(["fit", "--resume", str(run.path)], capfd)
 
 
 def test_a_truncated_result_is_named_and_the_rest_is_shown(damaged, tmp_path, capfd):

@@ -18,7 +18,6 @@ from pellucid.cli.export import export_command
 from pellucid.cli.runs import age_of, match_runs, runs_command
 from pellucid.errors import RunNotFoundError, SettingsError, StorageError
 from pellucid.store.export import export_run
-from pellucid.store.filesystem import PARTIAL
 from pellucid.store.listing import RunSummary
 from pellucid.store.run import open_run
 from pellucid.store.writer import RunWriter
@@ -59,6 +58,16 @@ def test_runs_are_shown_as_a_table(runs):
     assert len(lines) == 2
     for expected in ("digits", "finished", "accuracy 0.9688", "f1 0.5", "5/5", "wine", "failed"):
         assert expected in shown
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 120])
+def test_ids_are_shown_whole_in_every_width(runs, columns):
+    outcome = runner.invoke(app, ["runs", "--runs-dir", str(runs)], env={"COLUMNS": str(columns)})
+    lines = outcome.stdout.splitlines()
+    for run in runs.iterdir():
+        assert any(line.split()[:1] == [run.name] for line in lines)
+    assert max(len(line) for line in lines) <= columns
+    assert ("accuracy 0.9688" in outcome.stdout) == (columns >= 80)
 
 
 def test_runs_are_filtered_by_words(runs):
@@ -181,5 +190,4 @@ def test_an_export_that_fails_leaves_nothing_half_written(runs, tmp_path, monkey
     monkeypatch.setattr(arrow_csv, "write_csv", fail)
     with pytest.raises(StorageError, match="the disk is full"):
         export_run(open_run("digits", runs), tmp_path / "out")
-    assert not list((tmp_path / "out").glob("*" + PARTIAL))
-    assert not list((tmp_path / "out").iterdir())
+    assert not (tmp_path / "out").exists()

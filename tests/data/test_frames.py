@@ -57,6 +57,11 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path):
     assert list(read_frame(write(tmp_path / "a.csv", b"\xef\xbb\xbfa,b\n1,2\n")).columns) == ["a", "b"]
 
 
+def test_lines_that_end_as_in_old_spreadsheets(tmp_path):
+    path = write(tmp_path / "a.csv", b"a;b\r1;2\r3;4\r")
+    assert read_frame(path).to_dict("list") == {"a": [1, 3], "b": [2, 4]}
+
+
 def test_columns_asked_for_as_text_keep_their_zeros(tmp_path):
     path = write(tmp_path / "a.csv", " zip ,n\n007,1\n042,2\n")
     assert read_frame(path, as_text=["zip", "gone"])["zip"].tolist() == ["007", "042"]

@@ -132,6 +132,29 @@ def test_mixed_sizes_become_the_commonest(tmp_path):
     assert prepare_images(tmp_path, DataSettings(image_size=4)).input_shape == (3, 4, 4)
 
 
+def test_sizes_that_all_differ_become_the_middle_one(tmp_path):
+    class_folders(tmp_path, each=5)
+    sides = [(20, 41), (24, 40), (25, 44), (31, 30), (33, 52), (28, 46), (22, 39), (90, 90), (26, 42), (27, 43)]
+    for number, (path, (height, width)) in enumerate(zip(sorted(tmp_path.rglob("*.png")), sides, strict=True)):
+        path.write_bytes(encoded(picture(number, height, width)))
+    prepared = prepare_images(tmp_path)
+    assert prepared.input_shape == (3, 26, 42)
+    assert any("9 of 10 images are resized to 26 × 42" in note for note in prepared.notes)
+
+
+@pytest.mark.parametrize(("name", "target"), [("labels", None), ("answers", "answers")])
+def test_npz_labels_are_found_again_in_new_files(tmp_path, name, target):
+    pixels = np.stack([picture(number, 4, 4, 1) for number in range(20)])
+    np.savez(tmp_path / "a.npz", images=pixels, **{name: np.arange(20) % 2})
+    prepared = prepare_images(tmp_path / "a.npz", DataSettings(target=target))
+    prepared.preparation.save(tmp_path / "kept")
+    found = ImagePreparation.load(tmp_path / "kept").read(tmp_path / "a.npz").targets
+    assert found is not None
+    assert found.tolist() == [0, 1] * 10
+    np.savez(tmp_path / "bare.npz", images=pixels)
+    assert prepared.preparation.read(tmp_path / "bare.npz").targets is None
+
+
 def test_grey_stays_grey_unless_colour_is_asked_for(tmp_path):
     class_folders(tmp_path, channels=1)
     assert prepare_images(tmp_path).input_shape == (1, 6, 8)

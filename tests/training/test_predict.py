@@ -200,6 +200,24 @@ def test_the_command_writes_what_the_call_gives(people, tmp_path, capsys, ending
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
+def test_a_data_frame_is_predicted_like_its_file(people):
+    run, frame, folder = people
+    from_file = predict(run, folder / "people.csv")
+    pd.testing.assert_frame_equal(predict(run, frame), from_file)
+    with pytest.raises(DataError, match="a list cannot be predicted"):
+        predict(run, [1, 2, 3])  # pyright: ignore[reportArgumentType]
+
+
+def test_columns_of_the_data_that_are_named_like_the_output_are_kept(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"target": [f"p{row}" for row in range(60)], "x": rng.normal(size=60), "y": [0, 1] * 30})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    run = fit(tmp_path / "a.csv", runs_dir=tmp_path / "runs", target="y", epochs=1)
+    out = predict(run, tmp_path / "a.csv")
+    assert out["source_target"].tolist() == frame["target"].tolist()
+    assert out["target"].astype(int).tolist() == frame["y"].tolist()
+
+
 def test_the_command_says_json(people, tmp_path, capsys):
     run, _, _ = people
     path = tmp_path / "out.csv"
