@@ -155,3 +155,13 @@ def test_the_report_survives_its_payload(frame):
     again = Result.from_bytes(found.to_bytes())
     assert again.to_bytes() == found.to_bytes()
     assert again.columns[1].treatment == found.columns[1].treatment
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_a_leak_among_very_many_features_is_found(task):
+    rng = np.random.default_rng(0)
+    features = pandas.DataFrame(rng.normal(size=(1000, 300)), columns=[f"g{number}" for number in range(300)])
+    features["gap"] = np.nan
+    y = rng.integers(0, 3, 1000) if task == "classification" else rng.normal(size=1000)
+    features["leak"] = -2.0 * y + 1
+    assert [suspect.column for suspect in find_leakage(features, y, task)] == ["leak"]

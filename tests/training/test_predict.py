@@ -218,6 +218,17 @@ def test_columns_of_the_data_that_are_named_like_the_output_are_kept(tmp_path):
     assert out["target"].astype(int).tolist() == frame["y"].tolist()
 
 
+def test_a_quantity_is_learned_from_texts_and_its_figures_again(tmp_path):
+    rng = np.random.default_rng(0)
+    words = rng.choice(["good", "bad", "fine"], (120, 3))
+    frame = pd.DataFrame({"text": [" ".join(row) for row in words], "stars": (words == "good").sum(axis=1) + 0.25})
+    frame["stars"] += rng.normal(size=120) / 10
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    run = fit(tmp_path / "a.csv", runs_dir=tmp_path / "runs", text="text", target="stars", epochs=2)
+    out = predict(run, split="test")
+    assert r2_score(out["target"], out["prediction"]) == pytest.approx(run.result("evaluation_test").r2, abs=1e-9)
+
+
 def test_the_command_says_json(people, tmp_path, capsys):
     run, _, _ = people
     path = tmp_path / "out.csv"

@@ -140,7 +140,7 @@ def _default_rnn(prepared: Prepared, examples: int) -> NetworkSpec:
     spec = NetworkSpec(kind="rnn", cell="lstm", hidden=hidden)
     if prepared.modality == "text":
         small = (prepared.vocabulary_size or 0) <= 128
-        every = prepared.splits["train"].targets.ndim == 2
+        every = prepared.task == "classification" and prepared.splits["train"].targets.ndim == 2
         spec = replace(
             spec,
             embedding="one_hot" if small else 64,
