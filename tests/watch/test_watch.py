@@ -264,3 +264,19 @@ def test_sparse_gradients_and_unused_parameters(tmp_path):
     reader = open_run(run.writer.path)
     assert "watch_error" not in reader.table("events")["kind"].to_pylist()
     assert reader.table("layers").to_pandas().query("layer == '0'")["gradient_norm"].gt(0).all()
+
+
+def test_of_a_large_activation_some_examples_are_summarised_and_the_row_says_how_many(tmp_path, monkeypatch):
+    monkeypatch.setattr("pellucid.watch.layers._MOST_ACTIVATION_ELEMENTS", 40)
+    model = make_mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    (x, y), *_ = batches(1)
+    with torch.no_grad():
+        expected = model[0](x)[::4]
+    with pellucid.watch(model, optimizer, runs_dir=tmp_path, every=1) as run:
+        functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    rows = open_run(run.writer.path).table("layers").to_pandas().set_index("layer")
+    assert rows.loc["0", "examples"] == 4  # 16 × 8 entries, every fourth example
+    assert rows.loc["0", "activation_mean"] == pytest.approx(expected.mean().item(), rel=1e-5)
+    assert rows.loc["5", "examples"] == 8

@@ -41,6 +41,7 @@ TABLES: dict[str, pa.Schema] = {
         [
             ("step", pa.int64()),
             ("layer", _LABEL),  # the module's qualified name
+            ("examples", pa.int32()),  # that the activation figures are over; of a large batch a share
             ("activation_mean", pa.float32()),
             ("activation_std", pa.float32()),
             ("activation_min", pa.float32()),

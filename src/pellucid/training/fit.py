@@ -112,7 +112,7 @@ def _create(
 def _lasting(source: str | Path) -> str:
     """The source as it can be found again from any working folder."""
     path = Path(source)
-    return str(source) if not path.exists() and find_embedded(source) is not None else str(path.absolute())
+    return str(source) if not path.exists() and find_embedded(source) is not None else str(path.resolve())
 
 
 def _command() -> str:

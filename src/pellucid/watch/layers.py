@@ -17,6 +17,9 @@ from pellucid.store.tables import HISTOGRAM_BINS
 
 __all__ = ["LayerSampler", "LayerStep"]
 
+_MOST_ACTIVATION_ELEMENTS = 1 << 20
+"""Of a larger activation an even share of the batch's examples is summarised; the row says how many."""
+
 MOST_HISTOGRAM_ELEMENTS = 65_536
 """A larger tensor's histogram counts an even share of it: the standard error of a bin's share is below 0.2 %."""
 
@@ -48,6 +51,7 @@ class LayerStep:
 
     step: int
     activations: dict[str, Tensor] = field(default_factory=dict)
+    examples: dict[str, int] = field(default_factory=dict)
     parameters: dict[str, Tensor] = field(default_factory=dict)
     histograms: list[Histogram] = field(default_factory=list)
 
@@ -57,6 +61,7 @@ class LayerStep:
         activations = dict(zip(self.activations, fetch(list(self.activations.values())), strict=True))
         parameters = dict(zip(self.parameters, fetch(list(self.parameters.values())), strict=True))
         columns: dict[str, list[Any]] = {"step": [self.step] * len(seen), "layer": seen}
+        columns["examples"] = [self.examples.get(layer) for layer in seen]
         for index, figure in enumerate(ACTIVATION_FIGURES):
             name = figure if figure == "dead_units" else f"activation_{figure}"
             columns[name] = [_entry(activations, layer, index) for layer in seen]
@@ -178,8 +183,10 @@ class LayerSampler:
             if not isinstance(activation, Tensor) or activation.numel() == 0 or activation.is_complex():
                 return
             with torch.no_grad():
+                share = _share_of_examples(activation.detach())
+                latest.examples[name] = len(share) if share.ndim else 1
                 latest.activations[name] = summarize_activation(
-                    activation, unit_axis=_unit_axis(module, activation), bounds=_bounds(module)
+                    share, unit_axis=_unit_axis(module, share), bounds=_bounds(module)
                 )
                 if self._with_histograms:
                     self._add_histogram(name, "activation", activation)
@@ -190,6 +197,12 @@ class LayerSampler:
         assert self._latest is not None
         edges, counts = count_histogram(values, HISTOGRAM_BINS, most=MOST_HISTOGRAM_ELEMENTS)
         self._latest.histograms.append((layer, kind, edges, counts, values.numel()))
+
+
+def _share_of_examples(activation: Tensor) -> Tensor:
+    """Every k-th example, so that about ``_MOST_ACTIVATION_ELEMENTS`` entries are left; all if there are fewer."""
+    step = -(-activation.numel() // _MOST_ACTIVATION_ELEMENTS)
+    return activation[::step] if step > 1 and activation.ndim > 1 else activation
 
 
 def _unit_axis(module: nn.Module, activation: Tensor) -> int:
