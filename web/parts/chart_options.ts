@@ -188,17 +188,20 @@ function yAxis(look: ChartLook): uPlot.Axis {
   };
 }
 
-/** Of very many powers of ten every second, third … keeps its label, so that none lies on another. */
-function thinDecades(ticks: readonly (number | null)[], height: number): (number | null)[] {
-  const powers = ticks.map((tick) => (tick === null ? NaN : Math.log10(tick)));
-  const known = powers.filter(Number.isFinite);
-  const decades = Math.max(...known) - Math.min(...known);
-  const stride = Math.ceil((decades * 16) / Math.max(1, height));
+/** Of very many powers of ten only some keep their label, so that none lies on another. */
+export function thinDecades(ticks: readonly (number | null)[], height: number): (number | null)[] {
+  const powers = ticks.flatMap((tick) => (tick === null ? [] : Math.log10(tick)));
+  const stride = Math.ceil((Math.max(...powers) - Math.min(...powers)) * (LABEL_HEIGHT / Math.max(1, height)));
   if (!(stride > 1)) return [...ticks];
-  return ticks.map((tick, index) =>
-    Math.abs(powers[index]! / stride - Math.round(powers[index]! / stride)) < 1e-9 ? tick : null,
-  );
+  let kept = -Infinity;
+  return ticks.map((tick) => {
+    if (tick === null || Math.log10(tick) - kept < stride - 1e-9) return null;
+    kept = Math.log10(tick);
+    return tick;
+  });
 }
+
+const LABEL_HEIGHT = 16;
 
 function keepPowersOfTen(value: number): number | null {
   const power = Math.log10(value);
