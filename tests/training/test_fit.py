@@ -308,3 +308,9 @@ def test_settings_given_whole_and_changed(tmp_path):
     run = fit("iris", settings, runs_dir=tmp_path, epochs=1)
     assert run.manifest.settings["network"]["widths"] == [4]
     assert run.manifest.epochs_planned == 1
+
+
+@pytest.mark.parametrize("source", [123, None, {"a": [1, 2]}])
+def test_what_is_no_source_is_refused(source, tmp_path):
+    with pytest.raises(DataError, match="is no source"):
+        fit(source, runs_dir=tmp_path)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pellucid.data.embedded import find_embedded
 from pellucid.data.load import prepare
-from pellucid.errors import SettingsError
+from pellucid.errors import DataError, SettingsError
 from pellucid.store.locations import default_runs_dir
 from pellucid.store.writer import RunWriter
 from pellucid.training.assembly import build_model, decide, rate_range
@@ -111,6 +111,12 @@ def _create(
 
 def _lasting(source: str | Path) -> str:
     """The source as it can be found again from any working folder."""
+    if not isinstance(source, str | Path):
+        raise DataError(
+            f"a {type(source).__name__} is no source",
+            place="fit",
+            remedy="give a path or an embedded set's name; write a DataFrame to a Parquet file first",
+        )
     path = Path(source)
     return str(source) if not path.exists() and find_embedded(source) is not None else str(path.resolve())
 

@@ -66,6 +66,7 @@ class Session:
             status, message = self._work(state)
         except KeyboardInterrupt:
             self._close_after("stopped", f"interrupted; {self._how_to_resume()}")
+            self.progress.warn(f"Interrupted; {self._how_to_resume()}")
             raise
         except PellucidError as error:
             self._close_after("failed", error.message)
