@@ -64,6 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 1 for an error of the user's, 2 for wrong usage, 70 for one of ours, 130 for Ctrl-C.
     """
+    # Read when torch is loaded, which is later: a thread that waits for another gives its core away instead of spinning
+    # on it. On a machine that does nothing else that costs little; on a busy one it makes training twice as fast.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:
