@@ -17,7 +17,7 @@ from pellucid.store.tables import HISTOGRAM_BINS
 
 __all__ = ["LayerSampler", "LayerStep"]
 
-_MOST_ACTIVATION_ELEMENTS = 1 << 20
+_MOST_ACTIVATION_ELEMENTS = 1 << 18
 """Of a larger activation an even share of the batch's examples is summarised; the row says how many."""
 
 MOST_HISTOGRAM_ELEMENTS = 65_536
