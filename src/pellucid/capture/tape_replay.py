@@ -1,0 +1,124 @@
+"""Running recorded steps again, on the recorded numbers or on others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pellucid.capture.tape_values import Step, Value
+from pellucid.errors import TraceError
+
+__all__ = ["recompute", "run_step"]
+
+
+def run_step(step: Step, read: Callable[[Value], Tensor]) -> list[Tensor]:
+    """Call a step's own function with other tensors in the place of its arguments.
+
+    Args:
+        step: The step; a random one draws the numbers that it drew.
+        read: The tensor for each of its values. Those that the step writes are copied first.
+
+    Returns:
+        Its outputs, then the buffers that it updated on the side.
+    """
+    if step.callable is None:
+        raise TraceError(
+            f"{step.op} cannot be run again: torch does not show what it did",
+            place=f"step {step.index} in module {step.module or '(the model itself)'}, {step.source}",
+            remedy="trace without a memory limit, so that its values are kept",
+        )
+    written = {old.id: _fresh(read(old)) for old, _ in step.written}
+
+    def fill(item: Any) -> Any:
+        if isinstance(item, Value):
+            return written[item.id] if item.id in written else read(item)
+        if isinstance(item, list | tuple) and type(item) in (list, tuple):
+            return type(item)(fill(part) for part in item)
+        if isinstance(item, dict):
+            return {key: fill(part) for key, part in item.items()}
+        if isinstance(item, slice):
+            return slice(fill(item.start), fill(item.stop), fill(item.step))
+        return item
+
+    before = torch.get_rng_state() if step.rng_state is not None else None
+    try:
+        if step.rng_state is not None:
+            torch.set_rng_state(step.rng_state)
+        with _precision(step):
+            result = step.callable(*fill(step.given), **fill(step.keywords))
+    finally:
+        if before is not None:
+            torch.set_rng_state(before)
+    if step.in_place:
+        first = [written[old.id] for old, _ in step.written[:1]]
+        made = first + [t for t in _flat(result) if not any(t is w for w in first)]
+    else:
+        made = _flat(result)
+    return made + [written[old.id] for old, new in step.written if new.output < 0]
+
+
+def recompute(steps: Sequence[Step], wanted: Sequence[Value], known: dict[int, Tensor]) -> dict[int, Tensor]:
+    """The numbers of values that were not kept, from the nearest ones that were.
+
+    Args:
+        steps: The steps of the tape.
+        wanted: The values to compute.
+        known: Numbers to use in place of the recorded ones, by value id.
+
+    Returns:
+        The numbers by value id, of the wanted and of all that had to be computed on the way.
+    """
+    needed: set[int] = set()
+    waiting = [v for v in wanted if v.id not in known and v.tensor is None]
+    while waiting:
+        value = waiting.pop()
+        if value.producer is None:
+            raise TraceError(
+                f"the numbers of {value.name or value} were overwritten during the pass and cannot be computed again",
+                remedy="change the model so that it does not write into it with an operation outside torch",
+            )
+        if value.producer not in needed:
+            needed.add(value.producer)
+            step = steps[value.producer]
+            sources = (*step.inputs, *(old for old, _ in step.written))
+            waiting.extend(v for v in sources if v.id not in known and v.tensor is None)
+    found = dict(known)
+
+    def read(value: Value) -> Tensor:
+        tensor = found.get(value.id, value.tensor)
+        assert tensor is not None
+        return tensor
+
+    with torch.no_grad():
+        for index in sorted(needed):
+            step = steps[index]
+            targets = (*step.outputs, *(new for _, new in step.written if new.output < 0))
+            for target, tensor in zip(targets, run_step(step, read), strict=False):
+                found.setdefault(target.id, tensor)
+    return found
+
+
+def _fresh(tensor: Tensor) -> Tensor:
+    """A copy that an operation may write, whether or not autograd follows it."""
+    return tensor.clone(memory_format=torch.preserve_format)
+
+
+def _precision(step: Step) -> Any:
+    """The automatic mixed precision that was around a step, or none."""
+    if step.autocast is None:
+        return nullcontext()
+    device = next((str(out.tensor.device.type) for out in step.outputs if out.tensor is not None), "cpu")
+    return torch.autocast(device, dtype=step.autocast)
+
+
+def _flat(result: Any) -> list[Tensor]:
+    """The tensors of a result, in order."""
+    if isinstance(result, Tensor):
+        return [result]
+    if isinstance(result, list | tuple):
+        return [tensor for item in result for tensor in _flat(item)]
+    return []
