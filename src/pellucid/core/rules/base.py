@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,18 +28,18 @@ class Rule(ABC):
     An argument that is a sequence of tensors is addressed entry by entry: ``tensors[0]``, ``params[3]``.
     """
 
-    names: ClassVar[tuple[str, ...]] = ()
+    names: tuple[str, ...] = ()
     """Canonical names of the operations that the rule covers."""
-    signature: ClassVar[str] = "input"
+    signature: str = "input"
     """The parameters as torch documents them, for functions that carry no signature: ``input, other, *, alpha=1``.
     Alternatives stand between `` | ``, those of single names behind them: ``mv: input, vec``."""
-    formula: ClassVar[str] = ""
+    formula: str = ""
     """The definition, in LaTeX."""
-    derivative: ClassVar[str] = ""
+    derivative: str = ""
     """The local derivative, in LaTeX."""
-    differentiable: ClassVar[bool] = True
+    differentiable: bool = True
     """Whether a gradient passes; ``backward`` of the others returns an empty dict."""
-    random: ClassVar[bool] = False
+    random: bool = False
     """Whether the outputs depend on drawn numbers; ``forward`` then needs the observed outputs."""
 
     def applies(self, args: Arguments) -> bool:

@@ -1,6 +1,7 @@
 """Sums of products over shared axes: the one form behind linear layers, matrix products and einsum.
 
-out[o] = scale · Σ_c ∏ₖ operandₖ[labels of k], where a label stands for an axis and c for the labels that the output lacks.
+out[o] = scale · Σ_c ∏ₖ operandₖ[labels of k], where a label stands for an axis and c runs over the labels that
+the output lacks.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from pellucid.core.rules.base import Arguments, Gradients, Rule, lookup, upstream
 from pellucid.core.rules.indexing import aligned, positions, reached, repeated, sum_to, take
@@ -77,6 +79,7 @@ class Contraction(Rule):
         operands = [part for t, own in zip(tensors, labels, strict=True) for part in (t, list(own))]
         return torch.einsum(*operands, list(output))
 
+    @override
     def forward(self, args: Arguments, outputs: Sequence[Tensor] | None = None) -> tuple[Tensor, ...]:
         product = self.product(args)
         tensors = [operand.tensor for operand in product.operands]
@@ -88,6 +91,7 @@ class Contraction(Rule):
         target = outputs[0].dtype if outputs else torch.result_type(tensors[0], tensors[-1])
         return (value.to(target),)
 
+    @override
     def backward(self, args: Arguments, outputs: Sequence[Tensor], grads: Gradients) -> dict[str, Tensor]:
         product, grad = self.product(args), upstream(outputs, grads)
         found: dict[str, Tensor] = {}
@@ -114,6 +118,7 @@ class Contraction(Rule):
         spread = spread.expand([sizes[label] for label in operand.labels])
         return sum_to(spread * product.scale, operand.tensor.shape)
 
+    @override
     def entry(self, args: Arguments, outputs: Sequence[Tensor], index: Index, output: int = 0) -> Sum:
         product = self.product(args)
         where = self._rows(product, dict(zip(product.output, index, strict=True)))
@@ -125,6 +130,7 @@ class Contraction(Rule):
             blocks.append(single(addend.name, column(addend.name, at, take(addend.tensor, at)), *scale))
         return Sum.of(blocks)
 
+    @override
     def gradient_entry(
         self, args: Arguments, outputs: Sequence[Tensor], grads: Gradients, argument: str, index: Index
     ) -> Sum:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from pellucid.core.rules.base import Arguments
 from pellucid.core.rules.contraction import Addend, Contraction, Operand, Product
@@ -21,6 +22,7 @@ class Linear(Contraction):
     signature = "input, weight, bias=None"
     formula = r"y_o=\sum_i x_i W_{oi}+b_o"
 
+    @override
     def product(self, args: Arguments) -> Product:
         x, weight, bias = args["input"], args["weight"], args.get("bias")
         lead = tuple(range(2, 1 + x.ndim))
@@ -36,6 +38,7 @@ class MatrixProduct(Contraction):
     signature = "matmul vdot: input, other | mm bmm: input, mat2 | mv: input, vec | dot: input, tensor"
     formula = r"y_{ij}=\sum_k a_{ik}b_{kj}"
 
+    @override
     def product(self, args: Arguments) -> Product:
         second = next(name for name in ("other", "mat2", "vec", "tensor") if name in args)
         return Product(*matrix_labels("input", args["input"], second, args[second]))
@@ -62,6 +65,7 @@ class AddedMatrixProduct(Contraction):
     formula = r"y=\beta c+\alpha\sum_k a_{ik}b_{kj}"
     pairs = (("mat1", "mat2"), ("mat", "vec"), ("batch1", "batch2"))
 
+    @override
     def product(self, args: Arguments) -> Product:
         a, b = next(pair for pair in self.pairs if pair[0] in args)
         operands, output = matrix_labels(a, args[a], b, args[b])
@@ -76,6 +80,7 @@ class SummedBatchProduct(Contraction):
     signature = "input, batch1, batch2, *, beta=1, alpha=1"
     formula = r"y_{ij}=\beta c_{ij}+\alpha\sum_{b,k}a_{bik}b_{bkj}"
 
+    @override
     def product(self, args: Arguments) -> Product:
         operands = (Operand("batch1", args["batch1"], (3, 0, 2)), Operand("batch2", args["batch2"], (3, 2, 1)))
         addends = (Addend("input", args["input"], args["beta"]),) if args["beta"] != 0 else ()
@@ -89,6 +94,7 @@ class OuterProduct(Contraction):
     signature = "outer ger: input, vec2 | addr: input, vec1, vec2, *, beta=1, alpha=1"
     formula = r"y_{ij}=a_i b_j"
 
+    @override
     def product(self, args: Arguments) -> Product:
         if "vec1" in args:
             addends = (Addend("input", args["input"], args["beta"]),) if args["beta"] != 0 else ()
@@ -104,6 +110,7 @@ class InnerProduct(Contraction):
     signature = "input, other"
     formula = r"y_{ij}=\sum_k a_{ik}b_{jk}"
 
+    @override
     def product(self, args: Arguments) -> Product:
         a, b = args["input"], args["other"]
         if not a.ndim or not b.ndim:
@@ -120,6 +127,7 @@ class VectorDot(Contraction):
     signature = "input, other, *, dim=-1"
     formula = r"y_i=\sum_k a_{ik}b_{ik}"
 
+    @override
     def product(self, args: Arguments) -> Product:
         a, b = args["input"], args["other"]
         rank = max(a.ndim, b.ndim)
@@ -136,6 +144,7 @@ class Bilinear(Contraction):
     signature = "input1, input2, weight, bias=None"
     formula = r"y_o=\sum_{i,j}x_{1,i}W_{oij}x_{2,j}+b_o"
 
+    @override
     def product(self, args: Arguments) -> Product:
         lead = tuple(range(3, 2 + args["input1"].ndim))
         operands = (
@@ -154,6 +163,7 @@ class TensorDot(Contraction):
     signature = "a, b, dims=2"
     formula = r"y_{ij}=\sum_{k}a_{ik}b_{kj}"
 
+    @override
     def product(self, args: Arguments) -> Product:
         a, b, dims = args["a"], args["b"], args["dims"]
         if isinstance(dims, Tensor):
@@ -176,16 +186,19 @@ class Einsum(Contraction):
     signature = "equation, *operands"
     formula = r"y_o=\sum_c\prod_k a_k[\ell_k]"
 
+    @override
     def applies(self, args: Arguments) -> bool:
         return isinstance(args.get("equation"), str) and not any(
             len(set(labels)) < len(labels) for labels in self._labels(args)[0]
         )
 
+    @override
     def product(self, args: Arguments) -> Product:
         labels, output = self._labels(args)
         named = enumerate(zip(self._operands(args), labels, strict=True))
         return Product(tuple(Operand(f"operands[{i}]", t, own) for i, (t, own) in named), output)
 
+    @override
     def contract(self, tensors: Sequence[Tensor], labels: Sequence[Sequence[int]], output: Sequence[int]) -> Tensor:
         return multiply_out(list(tensors), [tuple(own) for own in labels], tuple(output))
 

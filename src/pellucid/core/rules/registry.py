@@ -12,7 +12,16 @@ from pellucid.core.rules.signatures import bind, canonical_name, is_in_place
 
 __all__ = ["bind_arguments", "canonical_name", "find_rule", "is_in_place", "rule_names"]
 
-FAMILIES = ("linear",)
+FAMILIES = (
+    "linear",
+    "arithmetic",
+    "curves",
+    "activations",
+    "shaping",
+    "selection",
+    "joining",
+    "padding",
+)
 """The modules of the rules; each names its rules in ``RULES``. Of several rules for a name the first that applies."""
 
 
@@ -42,22 +51,24 @@ def bind_arguments(
     >>> bind_arguments(torch.Tensor.__rsub__, (torch.tensor(1.0), 2))["input"]
     2
     """
-    return bind(function, args, kwargs, _written(canonical_name(function)))
+    first: dict[str, Any] | None = None
+    for rule, text in _written(canonical_name(function)):
+        bound = bind(function, args, kwargs, (text,))
+        first = bound if first is None or "argument_0" in first else first
+        if "argument_0" not in bound and rule.applies(bound):
+            return bound
+    return bind(function, args, kwargs) if first is None else first
 
 
 @cache
-def _written(name: str) -> tuple[str, ...]:
-    """The signatures written for a name: those that name it before a colon, then those for all names of the rule."""
-    own: list[str] = []
-    general: list[str] = []
+def _written(name: str) -> tuple[tuple[Rule, str], ...]:
+    """The signatures written for a name, each with its rule: of one rule those that name it before a colon first."""
+    found: list[tuple[Rule, str]] = []
     for rule in _table().get(name, ()):
-        for text in rule.signature.split(" | "):
-            names, colon, parameters = text.rpartition(":")
-            if not colon:
-                general.append(parameters)
-            elif name in names.split():
-                own.append(parameters)
-    return (*own, *general)
+        texts = [text.rpartition(":") for text in rule.signature.split(" | ")]
+        found += [(rule, parameters) for names, colon, parameters in texts if colon and name in names.split()]
+        found += [(rule, parameters) for _, colon, parameters in texts if not colon]
+    return tuple(found)
 
 
 def find_rule(function: Callable[..., Any] | str, arguments: Arguments | None = None) -> Rule | None:

@@ -39,6 +39,7 @@ _SYNONYMS = {
     "less": "lt",
     "less_equal": "le",
     "not_equal": "ne",
+    "log_sigmoid": "logsigmoid",
     "special_expit": "sigmoid",
     "special_expm1": "expm1",
     "special_log1p": "log1p",
@@ -189,15 +190,15 @@ def bind(
         A call that fits no signature keeps its positional arguments as ``argument_0``, ``argument_1`` …
     """
     given = {_RENAMES.get(k, k): v for k, v in (kwargs or {}).items() if k not in _DROPPED}
-    bound = _bind_own(function, args, kwargs or {})
+    reflected = _decode(function)[1] and len(args) >= 2
+    args = (args[1], args[0], *args[2:]) if reflected else args
+    bound = None if reflected else _bind_own(function, args, kwargs or {})
     for text in () if bound is not None else written:
         bound = _bind_one(parse_signature(text), args, given)
         if bound is not None:
             break
     if bound is None:
         bound = {f"argument_{i}": value for i, value in enumerate(args)} | given
-    if _decode(function)[1] and "input" in bound and "other" in bound:
-        bound["input"], bound["other"] = bound["other"], bound["input"]
     bound.pop("out", None)
     return bound
 

@@ -135,7 +135,7 @@ class Sum:
         """The sum of the blocks' terms; ``result`` is its value unless ``then`` makes something else of it."""
         terms = Terms(blocks)
         value = _exact_sum(terms.values)
-        return cls(terms, value, then, value if result is None else float(result), note)
+        return cls(terms, value, then, value if result is None else _number(result), note)
 
     def largest(self, count: int) -> tuple[tuple[Term, ...], float]:
         """The ``count`` largest terms and the sum of all others."""
@@ -172,3 +172,8 @@ def constant(name: str, value: float, count: int = 1) -> Column:
 def single(label: str, *columns: Column) -> Block:
     """Terms of one kind from their columns."""
     return Block(label, columns)
+
+
+def _number(value: float | Tensor) -> float:
+    """A number or a tensor of one entry as a float."""
+    return float(value.detach()) if isinstance(value, Tensor) else float(value)
