@@ -86,7 +86,7 @@ def factor_number(value: float) -> str:
         return "nan"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    return f"{value:.{_SIGNIFICANT}g}".replace("-", "−")
+    return "0" if value == 0 else f"{value:.{_SIGNIFICANT}g}".replace("-", "−")
 
 
 def _scale(parts: Sequence[float], total: float) -> tuple[int, int]:
@@ -94,7 +94,7 @@ def _scale(parts: Sequence[float], total: float) -> tuple[int, int]:
     finite = [abs(part) for part in [*parts, total] if math.isfinite(part)]
     largest = max(finite, default=0.0)
     if largest == 0:
-        return 0, 1
+        return 0, 0
     size = math.floor(math.log10(largest))
     exponent = 0 if _PLAIN[0] <= largest < _PLAIN[1] else size
     left = size - exponent
@@ -111,6 +111,6 @@ def _digits(count: int, decimals: int, exponent: int, *, signed: bool) -> str:
     """An integer number of last places as a decimal number; exact, for it never becomes a float again."""
     text = str(abs(count)).rjust(decimals + 1, "0")
     text = f"{text[:-decimals]}.{text[-decimals:]}" if decimals else text
-    sign = "−" if count < 0 else "+" if signed else ""
+    sign = "−" if count < 0 else "+" if signed and count else ""
     power = f"e{exponent:+03d}".replace("-", "−") if exponent else ""
     return f"{sign}{text}{power}"

@@ -1,0 +1,152 @@
+"""What is said to a newcomer beside the numbers, operation by operation."""
+
+from __future__ import annotations
+
+from pellucid.core.rules.base import Rule
+from pellucid.lenses.trace_equations import Wording
+from pellucid.lenses.trace_symbols import plain
+
+__all__ = ["gradient_wording", "value_wording"]
+
+_SUM = "The weighted sum"
+_VALUES: dict[str, tuple[str, str]] = {
+    "linear": (
+        _SUM,
+        "Each number that comes in is multiplied by the weight of its connection to this neuron; the products and the "
+        "neuron's bias are added up.",
+    ),
+    "conv": (
+        "The filter at this place",
+        "The filter lies over one patch of the input: each number of the patch is multiplied by the filter's weight "
+        "there, and the products and the filter's bias are added up. The same weights serve every place. Places outside "
+        "the input (the padding) count as 0.",
+    ),
+    "max_pool": ("The largest of the window", "Only the largest number of the window passes; the others leave no trace."),
+    "avg_pool": ("The mean of the window", "Every number of the window counts the same."),
+    "batch_norm": (
+        "Shift, scale, and stretch",
+        "The channel's mean is taken away and the rest divided by the channel's spread, so that channels speak equally "
+        "loudly; then the learned weight stretches and the learned bias shifts the result.",
+    ),
+    "layer_norm": (
+        "Shift, scale, and stretch",
+        "The mean over the features of this one example is taken away and the rest divided by their spread; then the "
+        "learned weight stretches and the learned bias shifts the result.",
+    ),
+    "softmax": (
+        "Exponentials as shares",
+        "Each score is raised to eˢ, which is positive, and divided by the sum of all: shares between 0 and 1 that add "
+        "up to 1.",
+    ),
+    "embedding": ("A row of the table", "The token's number picks one row of the table; nothing is computed."),
+    "dropout": (
+        "Kept or dropped",
+        "In training each number is dropped with probability p, and what stays is divided by 1 − p so that the expected "
+        "value is unchanged. In evaluation everything passes.",
+    ),
+    "mean": ("The mean", "All numbers are added up and divided by their count."),
+    "scaled_dot_product_attention": (
+        "A weighted mean of values",
+        "Each position asks with its query how well every position's key fits; softmax turns the fits into weights that "
+        "add up to 1, and the output is the mean of the values with these weights.",
+    ),
+    "lstm": (
+        "A gated memory",
+        "Four gates, each a number between 0 and 1 (or −1 and 1 for the candidate), decide what the cell forgets, writes "
+        "and shows.",
+    ),
+}
+_GRADIENTS: dict[tuple[str, str], tuple[str, str]] = {
+    ("linear", "weight"): (
+        "One path for each example",
+        "The weight takes part once for every example (and position): there, moving it by ε moves z by a·ε, and the "
+        "loss by ∂L/∂z·a·ε. The gradient is the sum of these products.",
+    ),
+    ("linear", "bias"): (
+        "One path for each example",
+        "The bias is added to z as it is, so each example hands its ∂L/∂z on unchanged; they add up.",
+    ),
+    ("linear", "input"): (
+        "One path for each neuron it feeds",
+        "The number goes into every neuron of the layer. Through each it moves the loss by the neuron's ∂L/∂z times the "
+        "weight of the connection; the gradient is the sum over these paths.",
+    ),
+    ("conv", "weight"): (
+        "One path for each place of the filter",
+        "The same weight serves every place and every example; at each, it moves the loss by ∂L/∂z there times the "
+        "number that lies under it. The gradient is the sum.",
+    ),
+    ("conv", "input"): (
+        "One path for each filter position that covers it",
+        "Every output whose patch holds this number hands its ∂L/∂z back through the weight that lay on it.",
+    ),
+    ("max_pool", "input"): (
+        "Only the winner hears back",
+        "The window's largest number gets the whole gradient; the others get 0, for moving them a little changes "
+        "nothing.",
+    ),
+    ("cross_entropy", "input"): (
+        "Prediction minus truth",
+        "Softmax and the logarithm of cross-entropy together have the simplest slope there is: the probability given to "
+        "the class, minus 1 if it is the true one (p − y).",
+    ),
+    ("batch_norm", "input"): (
+        "Three paths",
+        "The number moves its own output directly; it also moves the batch's mean, and through it every output of the "
+        "channel; and the batch's variance, and through it every output again.",
+    ),
+    ("softmax", "input"): (
+        "Raising one share lowers the others",
+        "The shares add up to 1, so one score moves all of them: its own up by p(1 − p), every other share q down by "
+        "q·p.",
+    ),
+}
+_FAMILIES = ("conv", "max_pool", "avg_pool", "adaptive_max_pool", "adaptive_avg_pool")
+_AS = {"adaptive_max_pool": "max_pool", "adaptive_avg_pool": "avg_pool", "instance_norm": "batch_norm",
+       "group_norm": "layer_norm", "feature_dropout": "dropout", "matmul": "matmul"}  # fmt: skip
+_FORMULAS = {
+    "conv": "Σ over channels and places of the filter: x·w, + b",
+    "matmul": "Σₖ (row)ₖ·(column)ₖ",
+    "mean": "(1/N)·Σ",
+}
+
+
+def value_wording(op: str, rule: Rule) -> Wording:
+    """Title, words and formula for an entry that an operation made.
+
+    Args:
+        op: The operation's canonical name.
+        rule: Its rule, whose formula is used where there is no wording of its own.
+    """
+    family = _family(op)
+    title, words = _VALUES.get(family, (f"How {op} makes it", ""))
+    latex = rule.formula.partition("=")[2] if rule.formula.count("=") == 1 else ""
+    return Wording(title, words, _FORMULAS.get(family, plain(latex)), latex)
+
+
+def gradient_wording(op: str, argument: str, many: bool) -> Wording:
+    """Title and words for the gradient of an entry of one argument.
+
+    Args:
+        op: The operation that the entry goes into.
+        argument: As which argument.
+        many: Whether several paths lead to the loss.
+    """
+    title, words = _GRADIENTS.get((_family(op), argument), ("", ""))
+    if not title:
+        title = f"Every path through {op}" if many else f"The path through {op}"
+        words = (
+            "Each path multiplies the slope of the loss by what comes out with the slope of that by this number; the "
+            "paths add up."
+            if many
+            else "The slope of the loss by what comes out, times the slope of that by this number."
+        )
+    return Wording(title, words)
+
+
+def _family(op: str) -> str:
+    """``conv2d`` and ``conv_transpose1d`` are told as ``conv``."""
+    for stem in _FAMILIES:
+        if op.startswith(stem):
+            return _AS.get(stem, stem)
+    return _AS.get(op, op)
