@@ -21,6 +21,7 @@ from pellucid.capture.tape_state import StateGuard
 from pellucid.capture.tape_structures import map_tensors, tensors_in
 from pellucid.capture.tape_update import compute_updates
 from pellucid.capture.tape_values import Decision, ModuleCall, Step, Update, Value
+from pellucid.core.rules.registry import rule_names
 from pellucid.errors import SettingsError, TraceError
 
 __all__ = ["Failure", "Loss", "Tape", "record_tape"]
@@ -158,6 +159,7 @@ def record_tape(
     (['linear', 'sum'], tensor([3.]))
     """
     model = _original(model)
+    rule_names()  # The rules load here, where no mode sees what their modules compute.
     if optimizer is not None and loss is None:
         raise SettingsError(
             "an update needs a gradient, and there is no loss", place="loss=None", remedy="give loss= as well"
@@ -361,16 +363,18 @@ class _Pass:
 
     def _finish(self) -> None:
         """Cut the tape off from autograd's graph and from the recorder."""
-        self.recorder.aliases.check(self.tape.values, version_of)
+        recorder = self.recorder
+        recorder.aliases.check(self.tape.values, version_of)
+        separated = recorder.aliases.separated
         for value in self.tape.values:
             tensor = value.tensor
             value.edge = None
             if tensor is not None and tensor.requires_grad:
                 value.tensor = tensor.detach()
-        if self.recorder.aliases.separated:
-            for value in self.tape.values:
-                if value.id in self.recorder.aliases.separated:
-                    value.version = -1
+            if value.id in separated:
+                value.version = -1
+        # No reference cycle is left: a tape goes when the last reference to it does.
+        recorder.modules = recorder.aliases = None
 
 
 def _run_model(model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

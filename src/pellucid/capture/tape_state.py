@@ -90,12 +90,23 @@ class StateGuard:
             torch.empty(0, dtype=torch.uint8, device=content.device).set_(storage).copy_(content)
         for live, kept in self._buffers:
             overwrite(live, kept)
+        self._restore_modules()
+        for generator, state in self._generators.values():
+            generator.set_state(state)
+        self._random.restore()
+        torch.set_grad_enabled(self._grad_enabled)
+        if torch.get_default_dtype() is not self._default_dtype:
+            torch.set_default_dtype(self._default_dtype)
+
+    def _restore_modules(self) -> None:
+        """The modules' attributes, parameters and gradients."""
         for module, attributes in self._modules:
             if not _same_items(module.__dict__, attributes):
                 module.__dict__.clear()
                 module.__dict__.update(attributes)
         for live, kept in self._containers:
-            _restore_container(live, kept)
+            if live or kept:
+                _restore_container(live, kept)
         for parameter, requires_grad, gradient in self._parameters:
             if parameter.requires_grad is not requires_grad:
                 parameter.requires_grad_(requires_grad)
@@ -103,12 +114,6 @@ class StateGuard:
                 parameter.grad = gradient
         for live, kept in self._gradients or ():
             overwrite(live, kept)
-        for generator, state in self._generators.values():
-            generator.set_state(state)
-        self._random.restore()
-        torch.set_grad_enabled(self._grad_enabled)
-        if torch.get_default_dtype() is not self._default_dtype:
-            torch.set_default_dtype(self._default_dtype)
 
 
 def bytes_of(tensor: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ def compute_updates(optimizer: Optimizer, parameters: Mapping[int, Value]) -> di
         if traced is not None and traced.gradient is not None:
             twin.grad = traced.gradient.detach().clone()
         twins[id(parameter)] = twin
-    duplicate = copy.deepcopy(optimizer, {key: twin for key, twin in twins.items()})
+    duplicate = copy.deepcopy(optimizer, dict(twins))
     before = {key: _copy_state(duplicate.state.get(twin, {})) for key, twin in twins.items()}
     step(duplicate)
     updates: dict[str, Update] = {}
