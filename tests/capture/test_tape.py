@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import random
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -104,7 +105,7 @@ def test_gradients_agree_with_a_local_product_at_every_step(name: str) -> None:
 
         def read(value: Any, leaves: dict[int, Tensor] = leaves) -> Tensor:
             tensor = value.tensor.detach()
-            if not tensor.is_floating_point():
+            if not value.requires_grad:
                 return tensor
             return leaves.setdefault(value.id, tensor.clone().requires_grad_())
 
@@ -117,7 +118,7 @@ def test_gradients_agree_with_a_local_product_at_every_step(name: str) -> None:
                 sums[key] = sums[key] + part if key in sums else part
     for key, total_gradient in sums.items():
         value = tape.values[key]
-        if value.gradient is not None and value.requires_grad:
+        if value.gradient is not None and value.origin != "parameter":
             torch.testing.assert_close(value.gradient, total_gradient, equal_nan=True, rtol=1e-4, atol=1e-5)
 
 
@@ -134,7 +135,6 @@ def snapshot(case: Case) -> dict[str, Any]:
         "attributes": attributes,
         "inputs": copied(case.inputs),
         "torch rng": torch.get_rng_state(),
-        "python rng": random.getstate(),
         "numpy rng": np.random.get_state()[1],
         "grad": torch.is_grad_enabled(),
         "dtype": torch.get_default_dtype(),
@@ -171,12 +171,7 @@ def test_everything_is_as_before(name: str, gradients: bool) -> None:
     record(case, optimizer=optimizer)
     after = snapshot(case)
     for key in before:
-        if key == "state":
-            # The version of a weight that the model itself wrote may rise; nothing else of it may differ.
-            strip = {k: v if not isinstance(case.model, Stateful) else v[:2] for k, v in before[key].items()}
-            assert equal(strip, {k: v[: len(strip[k])] for k, v in after[key].items()})
-        else:
-            assert equal(before[key], after[key]), key
+        assert equal(before[key], after[key]), key
     assert not optimizer.state
     if cache is not None:
         assert torch.equal(cache, case.model.cache)
@@ -222,6 +217,7 @@ def test_a_model_that_raises_half_way_names_the_place_and_leaves_nothing(kind: s
         assert isinstance(caught.value.__cause__, ValueError)
     else:
         assert failure.phase == "backward"
+        assert failure.source.text == "h.add_(1)"
 
 
 def test_an_exception_in_the_loss_is_named() -> None:
@@ -383,3 +379,20 @@ def test_replay_with_an_edit_is_a_pass_with_the_edit() -> None:
         case.model[0].weight.copy_(edited)
     expected = case.loss(case.model(*case.inputs), case.target)
     torch.testing.assert_close(loss, expected.detach())
+
+
+def test_pythons_own_random_stream_is_as_before() -> None:
+    """In a process of its own: the type checks of the tests draw from that stream."""
+    script = """
+import random
+from torch import nn
+import torch
+from pellucid.capture.tape import record_tape
+class Drawing(nn.Linear):
+    def forward(self, x):
+        return super().forward(x) * random.random()
+model, before = Drawing(2, 1), random.getstate()
+record_tape(model, torch.ones(3, 2), loss="output")
+assert random.getstate() == before
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

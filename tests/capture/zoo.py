@@ -73,10 +73,12 @@ class InPlace(nn.Module):
         h = self.first(x)
         h.mul_(0.5)
         flat = h.view(-1)
-        F.relu(flat, inplace=True)
+        flat.mul_(3)
         h[:, 0] += 1
         h[:, 1:3] *= h[:, 3:5].detach() + 2
-        return self.second(h + flat.view_as(h).sin_())
+        g = self.first(x)
+        F.relu(g.view(-1), inplace=True)
+        return self.second(h * 2 + flat.view_as(h) + g)
 
 
 class InputWriter(nn.Module):

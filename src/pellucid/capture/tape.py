@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pellucid.capture.source_lines import Source, resolve
+from pellucid.capture.source_lines import Site, Source, is_foreign, resolve
 from pellucid.capture.tape_gradients import differentiate, disentangle
 from pellucid.capture.tape_modules import ModuleTracker
 from pellucid.capture.tape_replay import recompute
@@ -337,6 +337,8 @@ class _Pass:
     def _note_failure(self, error: Exception) -> None:
         """Keep where the pass ended."""
         function, site = self.recorder.failure or ("", None)
+        if self.phase == "backward":
+            function, site = _overwriting(self.tape.steps, str(error))
         source = resolve(site) or _raised_at(error)
         self.tape.failure = Failure(
             self.phase, self.tracker.module, function, source, f"{type(error).__name__}: {error}"
@@ -365,6 +367,7 @@ class _Pass:
         """Cut the tape off from autograd's graph and from the recorder."""
         recorder = self.recorder
         recorder.aliases.check(self.tape.values, version_of)
+        recorder.aliases.before_restore()
         separated = recorder.aliases.separated
         for value in self.tape.values:
             tensor = value.tensor
@@ -423,10 +426,20 @@ def _input_names(model: nn.Module, count: int) -> list[str]:
     return [names[i] if i < len(names) else f"input{i}" for i in range(count)]
 
 
+def _overwriting(steps: Sequence[Step], message: str) -> tuple[str, Site | None]:
+    """The in-place step to which autograd's complaint about an overwritten tensor most likely refers."""
+    if "modified by an inplace operation" not in message:
+        return "", None
+    writing = [step for step in steps if step.in_place and step.written]
+    alike = [s for s in writing if f"{list(s.written[0][0].shape)}]" in message]
+    if not (alike or writing):
+        return "", None
+    step = (alike or writing)[-1]
+    return step.function, step.site
+
+
 def _raised_at(error: Exception) -> Source | None:
     """The innermost line of a traceback that belongs to the person."""
-    from pellucid.capture.source_lines import is_foreign
-
     found = None
     trace = error.__traceback__
     while trace is not None:

@@ -13,6 +13,9 @@ from pellucid.capture.tape_values import Step, Value
 
 __all__ = ["AliasTracker", "alias_update"]
 
+_PROTECTED = ("parameter", "buffer", "constant")
+"""Origins of values that were there before the pass and must be as they were afterwards."""
+
 
 def alias_update(input: Tensor, written: list[Tensor], geometry: list[tuple[Any, ...]]) -> Tensor:
     """A tensor after others that share its memory were written.
@@ -61,7 +64,7 @@ class AliasTracker:
         waiting = [(v, t) for v, t in self._sharing.get(key, ()) if v.id not in self.separated and v.tensor is not None]
         if not waiting:
             return
-        protected = any(v.origin in ("parameter", "buffer", "constant") for v, _ in waiting)
+        protected = any(v.origin in _PROTECTED for v, _ in waiting)
         storage_bytes = tensor.untyped_storage().nbytes()
         if protected or sum(v.nbytes for v, _ in waiting) >= storage_bytes:
             content = bytes_of(tensor)
@@ -112,6 +115,14 @@ class AliasTracker:
             value.consumers.append(index)
         self.entangled.update((old.id, new.id, *(v.id for v, _ in writes)))
         return new
+
+    def before_restore(self) -> None:
+        """Give the values after a write into the model's own tensors copies, since those will be put back."""
+        self._index()
+        for key in self._writes:
+            sharing = self._sharing.get(key, ())
+            if any(v.origin in _PROTECTED for v, _ in sharing):
+                self.before_write(sharing[0][1])
 
     def check(self, values: list[Value], version: Callable[[Tensor], int]) -> None:
         """Let go of numbers that something overwrote without the recorder seeing it."""

@@ -37,6 +37,9 @@ def disentangle(steps: Sequence[Step], values: Sequence[Value], entangled: set[i
     for value in reversed(values):
         if value.id not in entangled or not value.consumers or not value.dtype.is_floating_point:
             continue
+        # A parameter's gradient is what autograd says, even where the model wrote into it behind autograd's back.
+        if isinstance(value.edge, Tensor):
+            continue
         total: Tensor | None = None
         for index in dict.fromkeys(value.consumers):
             if index not in handed_back:

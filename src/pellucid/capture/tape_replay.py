@@ -31,11 +31,17 @@ def run_step(step: Step, read: Callable[[Value], Tensor]) -> list[Tensor]:
             place=f"step {step.index} in module {step.module or '(the model itself)'}, {step.source}",
             remedy="trace without a memory limit, so that its values are kept",
         )
-    written = {old.id: _fresh(read(old)) for old, _ in step.written}
+
+    def followed(value: Value) -> Tensor:
+        # Some of torch's functions compute in another order where autograd follows an argument.
+        tensor = read(value)
+        if value.requires_grad and step.grad_enabled and not tensor.requires_grad:
+            return tensor.detach().requires_grad_()
+        return tensor
 
     def fill(item: Any) -> Any:
         if isinstance(item, Value):
-            return written[item.id] if item.id in written else read(item)
+            return written[item.id] if item.id in written else followed(item)
         if isinstance(item, list | tuple) and type(item) in (list, tuple):
             return type(item)(fill(part) for part in item)
         if isinstance(item, dict):
@@ -44,11 +50,13 @@ def run_step(step: Step, read: Callable[[Value], Tensor]) -> list[Tensor]:
             return slice(fill(item.start), fill(item.stop), fill(item.step))
         return item
 
+    written: dict[int, Tensor] = {}
     before = torch.get_rng_state() if step.rng_state is not None else None
     try:
         if step.rng_state is not None:
             torch.set_rng_state(step.rng_state)
-        with _precision(step):
+        with torch.set_grad_enabled(step.grad_enabled), _precision(step):
+            written.update({old.id: _fresh(followed(old)) for old, _ in step.written})
             result = step.callable(*fill(step.given), **fill(step.keywords))
     finally:
         if before is not None:
@@ -93,12 +101,11 @@ def recompute(steps: Sequence[Step], wanted: Sequence[Value], known: dict[int, T
         assert tensor is not None
         return tensor
 
-    with torch.no_grad():
-        for index in sorted(needed):
-            step = steps[index]
-            targets = (*step.outputs, *(new for _, new in step.written if new.output < 0))
-            for target, tensor in zip(targets, run_step(step, read), strict=False):
-                found.setdefault(target.id, tensor)
+    for index in sorted(needed):
+        step = steps[index]
+        targets = (*step.outputs, *(new for _, new in step.written if new.output < 0))
+        for target, tensor in zip(targets, run_step(step, read), strict=False):
+            found.setdefault(target.id, tensor.detach())
     return found
 
 

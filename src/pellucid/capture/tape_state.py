@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["RandomState", "StateGuard", "bytes_of", "overwrite"]
+__all__ = ["RandomState", "StateGuard", "bytes_of", "overwrite", "set_version"]
 
 _CONTAINERS = (dict, list, set)
 
@@ -51,6 +51,7 @@ class StateGuard:
         self._containers: list[tuple[Any, Any]] = []
         self._parameters: list[tuple[nn.Parameter, bool, Tensor | None]] = []
         self._buffers: list[tuple[Tensor, Tensor]] = []
+        self._versions: list[tuple[Tensor, int]] = []
         self._storages: dict[int, tuple[torch.UntypedStorage, Tensor]] = {}
         self._gradients: list[tuple[Tensor, Tensor]] | None = None
         self._generators: dict[int, tuple[torch.Generator, Tensor]] = {}
@@ -61,13 +62,13 @@ class StateGuard:
             for parameter in attributes["_parameters"].values():
                 if parameter is not None:
                     self._parameters.append((parameter, parameter.requires_grad, parameter.grad))
+                    self._versions.append((parameter, parameter._version))
             for buffer in attributes["_buffers"].values():
-                if buffer is not None and buffer.nbytes <= _SMALL_BUFFER:
+                if buffer is None:
+                    continue
+                self._versions.append((buffer, buffer._version))
+                if buffer.nbytes <= _SMALL_BUFFER:
                     self._buffers.append((buffer, buffer.detach().clone()))
-
-    def kept_buffer(self, buffer: Tensor) -> Tensor | None:
-        """The copy of a buffer from before the pass, if there is one."""
-        return next((kept for live, kept in self._buffers if live is buffer), None)
 
     def keep_storage(self, tensor: Tensor, content: Tensor) -> None:
         """Remember what a storage held before the first write into it; the content is as ``bytes_of`` gives it."""
@@ -91,6 +92,9 @@ class StateGuard:
         for live, kept in self._buffers:
             overwrite(live, kept)
         self._restore_modules()
+        for live, version in self._versions:
+            if live._version != version:
+                set_version(live, version)
         for generator, state in self._generators.values():
             generator.set_state(state)
         self._random.restore()
@@ -122,13 +126,25 @@ def bytes_of(tensor: Tensor) -> Tensor:
         return torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(tensor.untyped_storage()).clone()
 
 
+def set_version(tensor: Tensor, version: int) -> None:
+    """Say that a tensor, which holds what it held, was never written, so that graphs made before stay usable."""
+    change = getattr(torch._C._autograd, "_unsafe_set_version_counter", None)
+    if change is None:
+        return
+    try:
+        change((tensor,), (version,))
+    except TypeError:
+        # torch before 2.7 takes one tensor at a time.
+        change(tensor, version)
+
+
 def overwrite(live: Tensor, content: Tensor) -> None:
     """Write into a tensor without raising its version, so that graphs made before stay usable."""
     with torch.no_grad(), torch.autograd._unsafe_preserve_version_counter(live):
         live.copy_(content)
 
 
-def _same_items(one: dict[str, Any], other: dict[str, Any]) -> bool:
+def _same_items(one: dict[Any, Any], other: dict[Any, Any]) -> bool:
     """Whether two dicts hold the same objects under the same keys."""
     return len(one) == len(other) and all(key in one and one[key] is item for key, item in other.items())
 
