@@ -70,7 +70,7 @@ class Call:
     @property
     def opaque(self) -> bool:
         """Whether nothing explains it."""
-        return self.rule is None
+        return self.rule is None and not self.step.identity
 
     @property
     def place(self) -> str:

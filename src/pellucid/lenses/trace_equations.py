@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -105,7 +106,7 @@ class Writer:
         """One factor: an argument's entry, an output's, a gradient's, or a number of the rule's own."""
         value, gradient = self._value_of(call, factor.name)
         if value is None or factor.index is None:
-            text, latex = self._own(factor, local)
+            text, latex = self._own(call, factor, local)
             return ExplainedFactor(text, latex, factor.value, None)
         index = factor.index
         text, latex = self.symbols.gradient(value, index) if gradient else self.symbols.entry(value, index)
@@ -119,10 +120,15 @@ class Writer:
             return call.made[at], stem == "grad"
         return call.addresses.get(name), False
 
-    def _own(self, factor: Factor, local: str) -> tuple[str, str]:
-        """The symbol of a rule's own quantity."""
+    def _own(self, call: Call, factor: Factor, local: str) -> tuple[str, str]:
+        """The symbol of a rule's own quantity; an argument's name inside it stands for that argument's entry."""
         if local and factor.name.startswith(r"\partial"):
             return local, rf"\text{{{local}}}"
+        inside = next((name for name in call.addresses if re.search(rf"\b{re.escape(name)}(?!\w)", factor.name)), None)
+        if inside is not None and factor.index is not None and len(factor.index) == len(call.addresses[inside].shape):
+            text, latex = self.symbols.entry(call.addresses[inside], factor.index)
+            text = re.sub(rf"\b{re.escape(inside)}(?!\w)", lambda _: text, plain(factor.name)).replace("-", "−")
+            return text, re.sub(rf"\b{re.escape(inside)}(?!\w)", lambda _: f"{{{latex}}}", factor.name)
         text = plain(factor.name)
         places = ",".join(map(str, factor.index)) if factor.index else ""
         latex = factor.name if "\\" in factor.name or len(factor.name) == 1 else rf"\text{{{factor.name}}}"
@@ -151,6 +157,4 @@ def product_equation(
 
 def _put_in(then: str, inner: str) -> str:
     """A function of ``s`` (or of ``x``) with the inner quantity put in its place."""
-    import re
-
     return re.sub(r"(?<![A-Za-z\\])[sx](?![A-Za-z])", lambda _: inner, then)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 _STEM = "explanation"
-_WIDTH = 88
+_WIDTH = 78
 
 renderer(_STEM, "latex")(explanation_latex.as_latex)
 renderer(_STEM, "html")(explanation_html.as_html)

@@ -21,7 +21,7 @@ __all__: list[str] = []
 
 _STEM = "trace_outline"
 _MOST_LISTED = 200
-_SOURCE_WIDTH = 34
+_SOURCE_WIDTH = 26
 
 
 @renderer(_STEM, "rich")
@@ -34,7 +34,10 @@ def _rich(result: TraceOutline) -> Group:
     if left_out > 0:
         rows.append(("…", f"{left_out} more", *[""] * 5))
     columns = ("step", "op", "module", "line", "shape", "values", "∂loss")
-    parts: list[object] = [make_table(_title(result), columns, rows, text_columns=4)]
+    steps = make_table(_title(result), columns, rows, text_columns=4)
+    for name, column in zip(columns, steps.columns, strict=True):
+        column.no_wrap = name != "line"
+    parts: list[object] = [steps]
     if result.parameters:
         weights = [
             (item.name, _shape(item.shape), number(item.weight_norm, 3), _known(item.gradient_norm), _known(item.update_norm))
@@ -76,7 +79,7 @@ def _row(step: StepOutline) -> tuple[str, ...]:
 
 
 def _shape(shape: tuple[int, ...]) -> str:
-    return " × ".join(map(str, shape)) if shape else "one number"
+    return " × ".join(map(str, shape)) if shape else "1"
 
 
 def _range(low: float, high: float) -> str:

@@ -21,6 +21,8 @@ FAMILIES = (
     "selection",
     "joining",
     "padding",
+    "reductions",
+    "softmax",
 )
 """The modules of the rules; each names its rules in ``RULES``. Of several rules for a name the first that applies."""
 

@@ -77,8 +77,26 @@ class Block:
         return Term(self.label, factors, math.prod(factor.value for factor in factors))
 
 
+_ALL_SORTED = 100_000
+"""Longer sums have only their ``_FIRST_SORTED`` largest terms in order, since sorting all would be felt."""
+_FIRST_SORTED = 1_000
+
+
+def _by_size(values: Tensor) -> Tensor:
+    """The places of the values, largest magnitude first."""
+    if len(values) <= _ALL_SORTED:
+        return torch.argsort(values.abs(), descending=True, stable=True)
+    first = torch.topk(values.abs(), _FIRST_SORTED).indices
+    others = torch.ones(len(values), dtype=torch.bool)
+    others[first] = False
+    return torch.cat([first, others.nonzero().reshape(-1)])
+
+
 class Terms(Sequence[Term]):
-    """The terms of a sum, largest magnitude first; each becomes an object when it is read."""
+    """The terms of a sum, largest magnitude first; each becomes an object when it is read.
+
+    Of more than 100,000 terms the 1,000 largest come first and the others follow in their own order.
+    """
 
     def __init__(self, blocks: Sequence[Block]) -> None:
         self._blocks = tuple(blocks)
@@ -87,7 +105,7 @@ class Terms(Sequence[Term]):
         for product in products:
             self._starts.append(self._starts[-1] + len(product))
         joined = torch.cat(products) if products else torch.zeros(0, dtype=torch.float64)
-        self._order = torch.argsort(joined.abs(), descending=True, stable=True)
+        self._order = _by_size(joined)
         self.values = joined[self._order]
 
     def __len__(self) -> int:
@@ -143,7 +161,9 @@ class Sum:
 
 
 def _exact_sum(values: Tensor) -> float:
-    """The correctly rounded sum; with infinities or NaN what IEEE addition gives."""
+    """The correctly rounded sum; with infinities or NaN, or for very many terms, what float64 addition gives."""
+    if len(values) > _ALL_SORTED:
+        return float(values.sum())
     try:
         return math.fsum(values.tolist())
     except (OverflowError, ValueError):

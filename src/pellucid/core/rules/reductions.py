@@ -1,0 +1,528 @@
+"""Sums, means, extremes, spreads and norms over axes."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from pellucid.core.rules.base import Arguments, Gradients, Rule, upstream
+from pellucid.core.rules.elementary import power
+from pellucid.core.rules.groups import axes_of, group_key, group_positions, member, restored
+from pellucid.core.rules.indexing import take, wide
+from pellucid.core.rules.movement import copied
+from pellucid.core.rules.sums import Block, Column, Index, Sum, column, constant, single
+
+__all__ = ["RULES", "Reduction"]
+
+
+class Reduction(Rule):
+    """One number for each group of entries; the gradient by an entry is the group's times the local slope."""
+
+    signature = "input, dim=None, keepdim=False, *, dtype=None"
+    derivative = r"\frac{\partial L}{\partial x_i}=\frac{\partial L}{\partial y}\,\frac{\partial y}{\partial x_i}"
+
+    @abstractmethod
+    def value(self, x: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor:
+        """The reduction of float64 numbers, the axes kept as length 1."""
+
+    @abstractmethod
+    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | float:
+        """The local derivative, broadcastable to the input; y has the axes kept."""
+
+    def factors(self, x: Tensor, y: Tensor, where: Tensor, args: Arguments) -> tuple[str, list[Column]]:
+        """The terms of one group: label and factors."""
+        return "input", [column("input", where, x)]
+
+    def then(self, x: Tensor, args: Arguments) -> str:
+        """What is made of the sum of the terms."""
+        return ""
+
+    def axes(self, args: Arguments) -> tuple[int, ...]:
+        """The axes reduced."""
+        return axes_of(args.get("dim"), args["input"].ndim)
+
+    def _whole(self, args: Arguments) -> tuple[Tensor, tuple[int, ...], bool]:
+        """The input in float64, the axes, and whether they are kept."""
+        x = args["input"].detach()
+        return wide(x), self.axes(args), bool(args.get("keepdim"))
+
+    @override
+    def forward(self, args: Arguments, outputs: Sequence[Tensor] | None = None) -> tuple[Tensor, ...]:
+        x, axes, keepdim = self._whole(args)
+        value = self.value(x, axes, args)
+        shape = [n for k, n in enumerate(value.shape) if keepdim or k not in axes]
+        dtype = outputs[0].dtype if outputs else (args.get("dtype") or args["input"].dtype)
+        return (value.reshape(shape).to(dtype),)
+
+    @override
+    def backward(self, args: Arguments, outputs: Sequence[Tensor], grads: Gradients) -> dict[str, Tensor]:
+        x, axes, keepdim = self._whole(args)
+        if not args["input"].dtype.is_floating_point:
+            return {}
+        grad = restored(wide(upstream(outputs, grads)), axes, keepdim)
+        y = restored(wide(outputs[0].detach()), axes, keepdim)
+        return {"input": (grad * self.slope(x, y, axes, args)).expand(x.shape).to(args["input"].dtype)}
+
+    @override
+    def entry(self, args: Arguments, outputs: Sequence[Tensor], index: Index, output: int = 0) -> Sum:
+        x, key, group = self._group(args, index)
+        y = wide(outputs[0].detach()[index])
+        label, columns = self.factors(group.reshape(-1), y, group_positions(key, x.shape), args)
+        then = self.then(group.reshape(-1), args)
+        return Sum.of([single(label, *columns)], then=then, result=outputs[0][index] if then else None)
+
+    def _group(self, args: Arguments, index: Index) -> tuple[Tensor, tuple[Any, ...], Tensor]:
+        """The input, the key of one output entry's group, and the group in float64."""
+        x = args["input"].detach()
+        key = group_key(index, self.axes(args), x.ndim, bool(args.get("keepdim")))
+        return x, key, wide(x[key])
+
+    @override
+    def gradient_entry(
+        self, args: Arguments, outputs: Sequence[Tensor], grads: Gradients, argument: str, index: Index
+    ) -> Sum:
+        kept, place = member(index, self.axes(args), bool(args.get("keepdim")))
+        _, _, group = self._group(args, kept)
+        slope = self.slope(group, wide(outputs[0].detach()[kept]), tuple(range(group.ndim)), args)
+        local = float(slope.expand(group.shape)[place]) if isinstance(slope, Tensor) else float(slope)
+        at_output = column("grad", kept, upstream(outputs, grads)[kept])
+        return Sum.of([single("grad · ∂y/∂input", at_output, constant(r"\partial y/\partial input", local))])
+
+
+def _count(x: Tensor, axes: Sequence[int]) -> int:
+    """The number of entries in a group."""
+    return math.prod(x.shape[axis] for axis in axes)
+
+
+class Total(Reduction):
+    """The sum; every entry has slope 1."""
+
+    names = ("sum",)
+    formula = r"y=\sum_i x_i"
+
+    @override
+    def value(self, x: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor:
+        ones = [torch.ones(x.shape[axis], 1, dtype=x.dtype) for axis in axes]
+        for axis, vector in zip(axes, ones, strict=True):
+            x = (x.movedim(axis, -1) @ vector).movedim(-1, axis)
+        return x
+
+    @override
+    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | float:
+        return 1.0
+
+
+class SumWithoutNaN(Total):
+    """The sum of the entries that are numbers; the others have slope 0."""
+
+    names = ("nansum",)
+
+    @override
+    def value(self, x: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor:
+        return super().value(torch.where(torch.isnan(x), 0.0, x), axes, args)
+
+    @override
+    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | float:
+        return (~torch.isnan(x)).to(x.dtype)
+
+    @override
+    def factors(self, x: Tensor, y: Tensor, where: Tensor, args: Arguments) -> tuple[str, list[Column]]:
+        kept = ~torch.isnan(x)
+        return "input", [column("input", where[kept], x[kept])]
+
+
+class Mean(Reduction):
+    """The sum over the number of entries; every entry has slope 1/N."""
+
+    names = ("mean",)
+    formula = r"y=\frac1N\sum_i x_i"
+
+    @override
+    def value(self, x: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor:
+        count = _count(x, axes)
+        return x.sum(axes, keepdim=True) / count if axes else x
+
+    @override
+    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | float:
+        return 1.0 / max(_count(x, axes), 1)
+
+    @override
+    def factors(self, x: Tensor, y: Tensor, where: Tensor, args: Arguments) -> tuple[str, list[Column]]:
+        return "input · 1/N", [column("input", where, x), constant("1/N", 1 / max(len(x), 1), len(x))]
+
+
+class Variance(Reduction):
+    """The mean squared distance from the mean, over N − correction; slope 2 (x − mean)/(N − correction)."""
+
+    names = ("var",)
+    signature = "input, dim=None, *, correction=1, keepdim=False | input, dim=None, unbiased=True, keepdim=False"
+    formula = r"y=\frac{1}{N-c}\sum_i(x_i-\bar x)^2"
+
+    @override
+    def axes(self, args: Arguments) -> tuple[int, ...]:
+        dim = args.get("dim")
+        return axes_of(None if isinstance(dim, bool) else dim, args["input"].ndim)
+
+    def _divisor(self, count: int, args: Arguments) -> float:
+        """N − correction, not below 0."""
+        unbiased = args["dim"] if isinstance(args.get("dim"), bool) else args.get("unbiased")
+        correction = args.get("correction", 1) if unbiased is None else int(unbiased)
+        return max(count - (1 if correction is None else correction), 0)
+
+    @override
+    def value(self, x: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor:
+        count = _count(x, axes)
+        deviation = x - x.sum(axes, keepdim=True) / count if axes else x * 0
+        squares = (deviation * deviation).sum(axes, keepdim=True) if axes else deviation
+        return squares / torch.tensor(self._divisor(count, args), dtype=x.dtype)
+
+    @override
+    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | float:
+        mean = x.mean(axes, keepdim=True) if axes else x
+        return 2 * (x - mean) / self._divisor(_count(x, axes), args)
+
+    @override
+    def factors(self, x: Tensor, y: Tensor, where: Tensor, args: Arguments) -> tuple[str, list[Column]]:
+        deviation = column("x - mean", where, x - x.mean())
+        divisor = self._divisor(len(x), args)
+        share = constant("1/(N-c)", 1 / divisor if divisor else math.inf, len(x))
+        return "(x - mean)² / (N-c)", [deviation, deviation, share]
+
+
+class StandardDeviation(Variance):
+    """The root of the variance; slope (x − mean)/((N − correction) y), 0 where y is 0."""
+
+    names = ("std",)
+    formula = r"y=\sqrt{\frac{1}{N-c}\sum_i(x_i-\bar x)^2}"
+
+    @override
+    def value(self, x: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor:
+        return super().value(x, axes, args) ** 0.5
+
+    @override
+    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | float:
+        return torch.where(y == 0, 0.0, super().slope(x, y, axes, args) / (2 * y))
+
+    @override
+    def then(self, x: Tensor, args: Arguments) -> str:
+        return r"\sqrt{s}"
+
+
+class Norm(Reduction):
+    """The p-norm (2 by default); slope sign(x) (|x|/y)ᵖ⁻¹, 0 where y is 0; p = ∞ shares among the largest."""
+
+    names = ("norm", "linalg_vector_norm", "linalg_norm")
+    signature = (
+        "norm: input, p='fro', dim=None, keepdim=False, *, dtype=None"
+        " | linalg_vector_norm: input, ord=2, dim=None, keepdim=False, *, dtype=None"
+        " | linalg_norm: input, ord=None, dim=None, keepdim=False, *, dtype=None"
+    )
+    formula = r"y=\left(\sum_i|x_i|^p\right)^{1/p}"
+
+    def _order(self, args: Arguments) -> float:
+        """p."""
+        order = args.get("p", args.get("ord"))
+        return 2.0 if order in (None, "fro") else float(order)
+
+    @override
+    def applies(self, args: Arguments) -> bool:
+        order = args.get("p", args.get("ord"))
+        vectorial = "p" in args or order is None or len(self.axes(args)) == 1 or self.names[0] != "norm"
+        return (not isinstance(order, str | None) and vectorial) or order in (None, "fro")
+
+    @override
+    def value(self, x: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor:
+        order, size = self._order(args), x.abs()
+        if not axes:
+            return size
+        if math.isinf(order):
+            return size.amax(axes, keepdim=True) if order > 0 else size.amin(axes, keepdim=True)
+        if order == 0:
+            return (x != 0).to(x.dtype).sum(axes, keepdim=True)
+        if order == 1:
+            return size.sum(axes, keepdim=True)
+        scale = size.amax(axes, keepdim=True)
+        scale = torch.where((scale == 0) | torch.isinf(scale), 1.0, scale)
+        return scale * power((power(size / scale, _like(x, order))).sum(axes, keepdim=True), _like(x, 1 / order))
+
+    @override
+    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | float:
+        order, sign = self._order(args), torch.sign(x)
+        if order == 0:
+            return torch.zeros_like(x)
+        if math.isinf(order):
+            hit = (x.abs() == y).to(x.dtype)
+            return sign * hit / hit.sum(axes, keepdim=True) if axes else sign
+        if order == 1:
+            return sign
+        return torch.where(y == 0, 0.0, sign * power(x.abs() / torch.where(y == 0, 1.0, y), _like(x, order - 1)))
+
+    @override
+    def factors(self, x: Tensor, y: Tensor, where: Tensor, args: Arguments) -> tuple[str, list[Column]]:
+        order = self._order(args)
+        if order == 2:
+            return "input²", [column("input", where, x), column("input", where, x)]
+        if math.isinf(order):
+            hit = int((x.abs() == y).nonzero()[0]) if bool((x.abs() == y).any()) else 0
+            return "|input|", [column("|input|", where[hit : hit + 1], x[hit : hit + 1].abs())]
+        return f"|input|^{order:g}", [column(f"|input|^{order:g}", where, power(x.abs(), _like(x, order)))]
+
+    @override
+    def then(self, x: Tensor, args: Arguments) -> str:
+        order = self._order(args)
+        return "" if order in (0, 1) or math.isinf(order) else r"\sqrt{s}" if order == 2 else rf"s^{{1/{order:g}}}"
+
+
+def _like(x: Tensor, number: float) -> Tensor:
+    """A number as a tensor of the same precision."""
+    return torch.tensor(number, dtype=x.dtype)
+
+
+class Product(Reduction):
+    """The product; the slope by an entry is the product of all others."""
+
+    names = ("prod",)
+    signature = "input, dim=None, keepdim=False, *, dtype=None"
+    formula = r"y=\prod_i x_i"
+
+    @override
+    def value(self, x: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor:
+        for axis in axes:
+            x = (
+                x.cumprod(axis).narrow(axis, x.shape[axis] - 1, 1)
+                if x.shape[axis]
+                else torch.ones_like(x.sum(axis, True))
+            )
+        return x
+
+    @override
+    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | float:
+        zeros = x == 0
+        count = zeros.sum(axes, keepdim=True)
+        others = torch.where(zeros, 1.0, x)
+        rest = self.value(others, axes, args)
+        return torch.where(count == 0, rest / others, torch.where((count == 1) & zeros, rest, 0.0))
+
+    @override
+    def factors(self, x: Tensor, y: Tensor, where: Tensor, args: Arguments) -> tuple[str, list[Column]]:
+        columns = [column("input", where[i : i + 1], x[i : i + 1]) for i in range(len(x))]
+        return "product of all", columns or [constant("1", 1.0)]
+
+
+class LogSumExp(Reduction):
+    """ln Σ eˣ, taken at the largest entry so that nothing overflows; the slope is the entry's share, softmax."""
+
+    names = ("logsumexp",)
+    signature = "input, dim, keepdim=False"
+    formula = r"y=\ln\sum_i e^{x_i}"
+
+    @override
+    def value(self, x: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor:
+        if not axes:
+            return x
+        top = x.amax(axes, keepdim=True)
+        top = torch.where(torch.isinf(top), 0.0, top)
+        return top + torch.log(torch.exp(x - top).sum(axes, keepdim=True))
+
+    @override
+    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | float:
+        return torch.exp(x - torch.where(torch.isinf(y), 0.0, y))
+
+    @override
+    def factors(self, x: Tensor, y: Tensor, where: Tensor, args: Arguments) -> tuple[str, list[Column]]:
+        return "exp(input - m)", [column("exp(input - m)", where, torch.exp(x - x.max()))]
+
+    @override
+    def then(self, x: Tensor, args: Arguments) -> str:
+        return rf"{float(x.max()):.6g}+\ln s"
+
+
+class Extreme(Reduction):
+    """The largest (smallest) entry; the slope is 1, shared among ties."""
+
+    def __init__(self, names: str, largest: bool) -> None:
+        self.names = tuple(names.split())
+        self.formula = r"y=\max_i x_i" if largest else r"y=\min_i x_i"
+        self._largest = largest
+        self.signature = f"{names.split(maxsplit=1)[0]}: input, dim=None, keepdim=False | {names.split()[1]}: input"
+
+    @override
+    def applies(self, args: Arguments) -> bool:
+        return "other" not in args and ("keepdim" in args or args.get("dim") is None)
+
+    @override
+    def value(self, x: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor:
+        for axis in axes:
+            ordered = x.sort(axis, descending=self._largest).values.narrow(axis, 0, 1)
+            unclear = torch.isnan(x).any(axis, keepdim=True)
+            x = torch.where(unclear, torch.nan, ordered) if x.dtype.is_floating_point else ordered
+        return x
+
+    @override
+    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | float:
+        hit = (x == y).to(x.dtype)
+        return hit / hit.sum(axes, keepdim=True) if axes else hit
+
+    @override
+    def factors(self, x: Tensor, y: Tensor, where: Tensor, args: Arguments) -> tuple[str, list[Column]]:
+        hits = (x == y).nonzero().reshape(-1)
+        share = constant("1/ties", 1 / max(len(hits), 1), len(hits))
+        columns = [column("input", where[hits], x[hits])]
+        return "input", columns if len(hits) == 1 else [*columns, share]
+
+
+class ExtremeAlong(Rule):
+    """The largest (smallest, middle) entry along an axis and its place; the chosen entry has slope 1, the others 0."""
+
+    formula = r"y=x_{i^*},\;i^*=\arg\max_i x_i"
+    derivative = r"\frac{\partial y}{\partial x_i}=[i=i^*]"
+
+    def __init__(self, name: str) -> None:
+        self.names = (name,)
+        self.signature = (
+            ("input, k, dim=-1, keepdim=False" if name == "kthvalue" else "input, dim=-1, keepdim=False")
+            if name in ("kthvalue", "mode")
+            else "input, dim, keepdim=False"
+        )
+
+    @override
+    def applies(self, args: Arguments) -> bool:
+        return "keepdim" in args and isinstance(args.get("dim"), int) and not isinstance(args.get("dim"), bool)
+
+    def _place(self, x: Tensor, dim: int, args: Arguments) -> Tensor:
+        """The places of the chosen entries, the axis kept."""
+        if x.shape[dim] == 0:
+            return torch.zeros((*x.shape[:dim], 0, *x.shape[dim + 1 :]), dtype=torch.int64)
+        rank = {"max": 0, "min": 0, "median": (x.shape[dim] - 1) // 2}.get(self.names[0], int(args.get("k", 1)) - 1)
+        order = torch.sort(x, dim=dim, descending=self.names[0] == "max", stable=True).indices
+        return order.narrow(dim, rank, 1)
+
+    def _chosen(self, args: Arguments, outputs: Sequence[Tensor]) -> Tensor:
+        """The observed places, the axis kept."""
+        return restored(outputs[1], axes_of(args["dim"], args["input"].ndim), args["keepdim"])
+
+    @override
+    def forward(self, args: Arguments, outputs: Sequence[Tensor] | None = None) -> tuple[Tensor, ...]:
+        x = args["input"].detach()
+        if x.ndim == 0:
+            return x, torch.tensor(0)
+        dim = args["dim"] % x.ndim
+        place = self._place(x, dim, args) if outputs is None else self._tied(args, x, dim, outputs)
+        value = torch.take_along_dim(x, place, dim)
+        return (value, place) if args["keepdim"] else (value.squeeze(dim), place.squeeze(dim))
+
+    def _tied(self, args: Arguments, x: Tensor, dim: int, outputs: Sequence[Tensor]) -> Tensor:
+        """Our places, but the observed ones where both hold the same number (a tie may be broken either way)."""
+        ours, theirs = self._place(x, dim, args), self._chosen(args, outputs)
+        same = torch.take_along_dim(x, ours, dim) == torch.take_along_dim(x, theirs, dim)
+        return torch.where(same, theirs, ours)
+
+    @override
+    def backward(self, args: Arguments, outputs: Sequence[Tensor], grads: Gradients) -> dict[str, Tensor]:
+        x = args["input"]
+        if not x.dtype.is_floating_point:
+            return {}
+        grad = restored(upstream(outputs, grads), axes_of(args["dim"], x.ndim), args["keepdim"])
+        if x.ndim == 0:
+            return {"input": grad.reshape(())}
+        return {"input": torch.zeros_like(x).scatter(args["dim"], self._chosen(args, outputs), grad.to(x.dtype))}
+
+    @override
+    def entry(self, args: Arguments, outputs: Sequence[Tensor], index: Index, output: int = 0) -> Sum:
+        x = args["input"]
+        dim = args["dim"] % max(x.ndim, 1)
+        key = group_key(index, (dim,), x.ndim, args["keepdim"]) if x.ndim else ()
+        place = int(outputs[1][index])
+        where = tuple(place if isinstance(k, slice) else k for k in key)
+        ties = int((x[key] == x[where]).sum()) if x.ndim else 1
+        note = f"{ties} entries tie; place {place} was taken" if ties > 1 else ""
+        if output == 1:
+            return Sum.of([single("place", constant("place", place))], note=note)
+        return Sum.of([copied("input", x, where)], note=note)
+
+    @override
+    def gradient_entry(
+        self, args: Arguments, outputs: Sequence[Tensor], grads: Gradients, argument: str, index: Index
+    ) -> Sum:
+        if not index:
+            return Sum.of([copied("grad", upstream(outputs, grads), ())])
+        kept, (place,) = member(index, axes_of(args["dim"], len(index)), args["keepdim"])
+        if int(outputs[1][kept]) != place:
+            return Sum.of([], note="another entry was taken")
+        return Sum.of([copied("grad", upstream(outputs, grads), kept)])
+
+
+class RunningSum(Rule):
+    """Sums of all entries up to each place; an entry's gradient is the sum of those from its place on."""
+
+    names = ("cumsum",)
+    signature = "input, dim, *, dtype=None"
+    formula = r"y_i=\sum_{j\le i}x_j"
+    derivative = r"\frac{\partial L}{\partial x_j}=\sum_{i\ge j}\frac{\partial L}{\partial y_i}"
+
+    @override
+    def forward(self, args: Arguments, outputs: Sequence[Tensor] | None = None) -> tuple[Tensor, ...]:
+        x = args["input"].detach()
+        total = self._summed(wide(x), args["dim"], before=True)
+        return (total.to(outputs[0].dtype if outputs else args.get("dtype") or x.dtype),)
+
+    def _summed(self, x: Tensor, dim: int, *, before: bool) -> Tensor:
+        """Sums with a triangular matrix of ones: over the places up to each one, or from it on."""
+        if x.ndim == 0:
+            return x
+        size = x.shape[dim]
+        ones = torch.ones(size, size, dtype=x.dtype, device=x.device)
+        matrix = torch.tril(ones) if before else torch.triu(ones)
+        return (x.movedim(dim, -1) @ matrix.T).movedim(-1, dim)
+
+    @override
+    def backward(self, args: Arguments, outputs: Sequence[Tensor], grads: Gradients) -> dict[str, Tensor]:
+        x = args["input"]
+        if not x.dtype.is_floating_point:
+            return {}
+        return {"input": self._summed(wide(upstream(outputs, grads)), args["dim"], before=False).to(x.dtype)}
+
+    def _block(self, name: str, tensor: Tensor, index: Index, dim: int, places: range) -> Block:
+        """The entries at some places along the axis."""
+        where = torch.tensor([[*index[:dim], p, *index[dim + 1 :]] for p in places], dtype=torch.int64)
+        where = where.reshape(len(places), tensor.ndim)
+        return single(name, column(name, where, take(tensor, where)))
+
+    @override
+    def entry(self, args: Arguments, outputs: Sequence[Tensor], index: Index, output: int = 0) -> Sum:
+        if not index:
+            return Sum.of([copied("input", args["input"], ())])
+        dim = args["dim"] % len(index)
+        return Sum.of([self._block("input", args["input"], index, dim, range(index[dim] + 1))])
+
+    @override
+    def gradient_entry(
+        self, args: Arguments, outputs: Sequence[Tensor], grads: Gradients, argument: str, index: Index
+    ) -> Sum:
+        grad = upstream(outputs, grads)
+        if not index:
+            return Sum.of([copied("grad", grad, ())])
+        dim = args["dim"] % len(index)
+        return Sum.of([self._block("grad", grad, index, dim, range(index[dim], grad.shape[dim]))])
+
+
+RULES: tuple[Rule, ...] = (
+    Total(),
+    SumWithoutNaN(),
+    Mean(),
+    Variance(),
+    StandardDeviation(),
+    Norm(),
+    Product(),
+    LogSumExp(),
+    Extreme("amax max", True),
+    Extreme("amin min", False),
+    *(ExtremeAlong(name) for name in ("max", "min", "median", "kthvalue")),
+    RunningSum(),
+)
