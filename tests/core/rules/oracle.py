@@ -35,7 +35,12 @@ def assert_near(found: Tensor, expected: Tensor, what: str, roundings: float = R
     assert found.shape == expected.shape, f"{what}: {tuple(found.shape)} instead of {tuple(expected.shape)}"
     if expected.dtype.is_floating_point:
         torch.testing.assert_close(
-            found.double(), expected.double(), rtol=0, atol=bound(expected, roundings), equal_nan=True, msg=lambda m: f"{what}: {m}"
+            found.double(),
+            expected.double(),
+            rtol=0,
+            atol=bound(expected, roundings),
+            equal_nan=True,
+            msg=lambda m: f"{what}: {m}",
         )
     else:
         assert torch.equal(found.to(expected.dtype), expected), what
@@ -158,9 +163,13 @@ def _check_differences(
     seed: int,
     name: str,
 ) -> None:
-    """Along a random direction, (L(x + hv) − L(x − hv)) / 2h against ⟨our gradient, v⟩; h and h/2 bound their own error."""
+    """Along a random direction v: (L(x + hv) − L(x − hv)) / 2h against ⟨our gradient, v⟩; h and h/2 show the error."""
     counts["differences"] += 1
-    moved = {id(lookup(bound_args, k)): (torch.randn_like(g), g) for k, g in ours.items() if lookup(bound_args, k).requires_grad}
+    moved = {
+        id(lookup(bound_args, k)): (torch.randn_like(g), g)
+        for k, g in ours.items()
+        if lookup(bound_args, k).requires_grad
+    }
 
     def loss(step: float) -> float:
         def shift(value: Any) -> Any:

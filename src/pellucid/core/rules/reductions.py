@@ -217,13 +217,16 @@ class StandardDeviation(Variance):
 class Norm(Reduction):
     """The p-norm (2 by default); slope sign(x) (|x|/y)ᵖ⁻¹, 0 where y is 0; p = ∞ shares among the largest."""
 
-    names = ("norm", "linalg_vector_norm", "linalg_norm")
     signature = (
         "norm: input, p='fro', dim=None, keepdim=False, *, dtype=None"
         " | linalg_vector_norm: input, ord=2, dim=None, keepdim=False, *, dtype=None"
         " | linalg_norm: input, ord=None, dim=None, keepdim=False, *, dtype=None"
     )
     formula = r"y=\left(\sum_i|x_i|^p\right)^{1/p}"
+
+    def __init__(self, name: str) -> None:
+        self.names = (name,)
+        self._may_be_matrix_norm = name == "linalg_norm"
 
     def _order(self, args: Arguments) -> float:
         """p."""
@@ -233,8 +236,9 @@ class Norm(Reduction):
     @override
     def applies(self, args: Arguments) -> bool:
         order = args.get("p", args.get("ord"))
-        vectorial = "p" in args or order is None or len(self.axes(args)) == 1 or self.names[0] != "norm"
-        return (not isinstance(order, str | None) and vectorial) or order in (None, "fro")
+        if isinstance(order, str):
+            return order == "fro"
+        return not self._may_be_matrix_norm or order is None or len(self.axes(args)) == 1
 
     @override
     def value(self, x: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor:
@@ -346,15 +350,15 @@ class LogSumExp(Reduction):
 class Extreme(Reduction):
     """The largest (smallest) entry; the slope is 1, shared among ties."""
 
-    def __init__(self, names: str, largest: bool) -> None:
-        self.names = tuple(names.split())
+    def __init__(self, name: str, largest: bool) -> None:
+        self.names = (name,)
         self.formula = r"y=\max_i x_i" if largest else r"y=\min_i x_i"
         self._largest = largest
-        self.signature = f"{names.split(maxsplit=1)[0]}: input, dim=None, keepdim=False | {names.split()[1]}: input"
+        self.signature = "input, dim=(), keepdim=False" if name.startswith("a") else "input"
 
     @override
     def applies(self, args: Arguments) -> bool:
-        return "other" not in args and ("keepdim" in args or args.get("dim") is None)
+        return self.names[0].startswith("a") or set(args) == {"input"}
 
     @override
     def value(self, x: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor:
@@ -518,11 +522,13 @@ RULES: tuple[Rule, ...] = (
     Mean(),
     Variance(),
     StandardDeviation(),
-    Norm(),
+    *(Norm(name) for name in ("norm", "linalg_vector_norm", "linalg_norm")),
     Product(),
     LogSumExp(),
-    Extreme("amax max", True),
-    Extreme("amin min", False),
+    Extreme("amax", True),
+    Extreme("max", True),
+    Extreme("amin", False),
+    Extreme("min", False),
     *(ExtremeAlong(name) for name in ("max", "min", "median", "kthvalue")),
     RunningSum(),
 )

@@ -23,6 +23,8 @@ FAMILIES = (
     "padding",
     "reductions",
     "softmax",
+    "losses",
+    "class_losses",
 )
 """The modules of the rules; each names its rules in ``RULES``. Of several rules for a name the first that applies."""
 
