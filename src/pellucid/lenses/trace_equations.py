@@ -20,6 +20,10 @@ MOST_TERMS = 6
 """Terms shown; the rest are summed and stated."""
 
 
+_ALIASES = {("cross_entropy", "q"): "y", ("cross_entropy", "-q"): "-y"}
+"""Targets are y here, as in the books."""
+
+
 @dataclass(frozen=True)
 class Wording:
     """What an equation says besides its numbers."""
@@ -94,7 +98,9 @@ class Writer:
 
     def term(self, call: Call, term: Term, local: str = "", labels: Mapping[str, str] | None = None) -> ExplainedTerm:
         """One term with its factors' symbols; a product of +1 and one other number shows the other number alone."""
-        factors = tuple(self.factor(call, factor, local) for factor in term.factors)
+        factors = tuple(
+            self.factor(call, factor, local) for factor in term.factors if not self._is_seed(call, factor)
+        )
         names = {factor.name for factor in term.factors}
         label = "" if set(term.label.split(" · ")) <= names else plain(term.label)
         label = (labels or {}).get(term.label, label)
@@ -112,6 +118,11 @@ class Writer:
         text, latex = self.symbols.gradient(value, index) if gradient else self.symbols.entry(value, index)
         return ExplainedFactor(text, latex, factor.value, self.names.reference(value, index, gradient=gradient))
 
+    def _is_seed(self, call: Call, factor: Factor) -> bool:
+        """Whether the factor is the loss's slope by itself, the 1 with which backpropagation starts."""
+        value, gradient = self._value_of(call, factor.name)
+        return gradient and factor.value == 1.0 and value is call.tape.loss
+
     def _value_of(self, call: Call, name: str) -> tuple[Value | None, bool]:
         """The value that a factor's name means, and whether its gradient is meant."""
         stem, _, place = name.rstrip("]").partition("[")
@@ -122,12 +133,13 @@ class Writer:
 
     def _own(self, call: Call, factor: Factor, local: str) -> tuple[str, str]:
         """The symbol of a rule's own quantity; an argument's name inside it stands for that argument's entry."""
+        factor = factor._replace(name=_ALIASES.get((call.step.op, factor.name), factor.name))
         if local and factor.name.startswith(r"\partial"):
             return local, rf"\text{{{local}}}"
         inside = next((name for name in call.addresses if re.search(rf"\b{re.escape(name)}(?!\w)", factor.name)), None)
         if inside is not None and factor.index is not None and len(factor.index) == len(call.addresses[inside].shape):
             text, latex = self.symbols.entry(call.addresses[inside], factor.index)
-            text = re.sub(rf"\b{re.escape(inside)}(?!\w)", lambda _: text, plain(factor.name)).replace("-", "−")
+            text = re.sub(rf"\b{re.escape(inside)}(?!\w)", lambda _: text, plain(factor.name)).replace("exp(", "e^(")
             return text, re.sub(rf"\b{re.escape(inside)}(?!\w)", lambda _: f"{{{latex}}}", factor.name)
         text = plain(factor.name)
         places = ",".join(map(str, factor.index)) if factor.index else ""

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from pellucid.capture.tape_values import Value
-from pellucid.core.rules.sums import Sum, Term, column, single
+from pellucid.core.rules.sums import Factor, Sum, Term, column, single
 from pellucid.errors import SettingsError
 from pellucid.lenses.trace_calls import Call, Calls
 from pellucid.lenses.trace_equations import Wording, Writer, product_equation
 from pellucid.lenses.trace_lessons import gradient_lesson
 from pellucid.lenses.trace_names import Names
 from pellucid.lenses.trace_symbols import Symbols, entry_text
-from pellucid.lenses.trace_values import source_of, walk_on_from
+from pellucid.lenses.trace_values import sentence, source_of, walk_on_from
 from pellucid.lenses.trace_words import gradient_wording
 from pellucid.results.explanation import EntryReference, Equation, Explanation
 
 __all__ = ["Use", "explain_gradient", "uses_of"]
 
 _MOST_HOPS = 8
+_MOST_GROUPED = 64
 
 
 @dataclass(frozen=True)
@@ -128,9 +130,9 @@ def _paths(
         equations.append(
             writer.equation(use.call, total, side, wording, value=shown, local=_slope(writer, use, value, index))
         )
-        if total.note:
-            notes.append(total.note[:1].upper() + total.note[1:].rstrip(".") + ".")
         more, words = gradient_lesson(writer, use.call, use.argument, index, total)
+        if total.note and not words:
+            notes.append(sentence(total.note))
         equations += more
         notes += words
     return equations, notes, whole if len(known) == len(uses) else None
@@ -162,12 +164,17 @@ def _strongest(
         if upstream is None or upstream.index is None:
             break
         place = int(upstream.name.rstrip("]").partition("[")[2] or 0)
-        others = [factor for factor in term.factors if factor is not upstream]
-        slope = _slope(writer, use, at, where)
-        for factor in others:
-            shown = writer.factor(use.call, factor, slope)
-            label = f"through {use.call.place}"
-            factors.append((shown.symbol, shown.latex, label, factor.value, shown.reference))
+        label, slope = f"through {use.call.place}", _slope(writer, use, at, where)
+        whole = _whole_slope(use, where, upstream)
+        if whole is None:
+            for factor in term.factors:
+                if factor is not upstream:
+                    shown = writer.factor(use.call, factor, slope)
+                    factors.append((shown.symbol, shown.latex, label, factor.value, shown.reference))
+        else:
+            above, below = (writer.symbols.entry(*one) for one in ((use.call.made[place], upstream.index), (at, where)))
+            latex = rf"\frac{{\partial {above[1]}}}{{\partial {below[1]}}}"
+            factors.append((f"∂{above[0]}/∂{below[0]}", latex, label, whole, None))
         at, where = use.call.made[place], upstream.index
         if at is calls.tape.loss:
             break
@@ -186,6 +193,19 @@ def _strongest(
     return product_equation(
         "The strongest path, factor by factor", words, (f"share of {left[0]}", r"\text{share}"), factors
     )
+
+
+def _whole_slope(use: Use, index: tuple[int, ...], upstream: Factor) -> float | None:
+    """The local slope by one output entry where several terms make it up; None where the largest one is all."""
+    total = use.paths(index)
+    if total is None or len(total.terms) > _MOST_GROUPED:
+        return None
+    same = [
+        math.prod(factor.value for factor in term.factors if factor[:2] != upstream[:2])
+        for term in total.terms
+        if any(factor[:2] == upstream[:2] for factor in term.factors)
+    ]
+    return math.fsum(same) if len(same) > 1 else None
 
 
 def _largest(calls: Calls, value: Value, index: tuple[int, ...]) -> tuple[Use, Term] | None:

@@ -111,7 +111,7 @@ def _sgd(given: _Given) -> list[Line]:
         return [*lines, _move("−lr·" + name, rf"-\eta {latex}", [("", [step, (name, latex, slope)])], meaning)]
     held = given.state.get("momentum_buffer")
     kept = _number(1.0) if held is None else 1 - given.number("dampening")
-    terms: list[tuple[str, Factors]] = [("this step", [("1−τ", r"(1-\tau)", kept), (name, latex, slope)])]
+    terms: list[tuple[str, Factors]] = [("this step", [("(1−τ)", r"(1-\tau)", kept), (name, latex, slope)])]
     if held is not None:
         terms.insert(0, ("what was gathered before", [("μ", r"\mu", momentum), ("b₀", "b_0", held)]))
     buffer = Line(
@@ -140,7 +140,7 @@ def _adam(given: _Given) -> list[Line]:
         "m", "m", f"β₁·m₀ + (1−β₁)·{name}", rf"\beta_1 m_0+(1-\beta_1) {latex}",
         [
             ("", [("β₁", r"\beta_1", first), ("m₀", "m_0", given.held("exp_avg", zero))]),
-            ("", [("1−β₁", r"(1-\beta_1)", 1 - first), (name, latex, slope)]),
+            ("", [("(1−β₁)", r"(1-\beta_1)", 1 - first), (name, latex, slope)]),
         ],
     )  # fmt: skip
     square = Line(
@@ -149,7 +149,7 @@ def _adam(given: _Given) -> list[Line]:
         "v", "v", f"β₂·v₀ + (1−β₂)·{name}²", rf"\beta_2 v_0+(1-\beta_2) {latex}^2",
         [
             ("", [("β₂", r"\beta_2", second), ("v₀", "v_0", given.held("exp_avg_sq", zero))]),
-            ("", [("1−β₂", r"(1-\beta_2)", 1 - second), (f"{name}²", f"{latex}^2", slope * slope)]),
+            ("", [("(1−β₂)", r"(1-\beta_2)", 1 - second), (f"{name}²", f"{latex}^2", slope * slope)]),
         ],
     )  # fmt: skip
     power = f"{time:.0f}"
@@ -191,7 +191,7 @@ def _rmsprop(given: _Given) -> list[Line]:
         "v", "v", f"α·v₀ + (1−α)·{name}²", rf"\alpha v_0+(1-\alpha) {latex}^2",
         [
             ("", [("α", r"\alpha", keep), ("v₀", "v_0", given.held("square_avg", zero))]),
-            ("", [("1−α", r"(1-\alpha)", 1 - keep), (f"{name}²", f"{latex}^2", slope * slope)]),
+            ("", [("(1−α)", r"(1-\alpha)", 1 - keep), (f"{name}²", f"{latex}^2", slope * slope)]),
         ],
     )  # fmt: skip
     lines.append(square)
@@ -202,7 +202,7 @@ def _rmsprop(given: _Given) -> list[Line]:
             "c", "c", f"α·c₀ + (1−α)·{name}", rf"\alpha c_0+(1-\alpha) {latex}",
             [
                 ("", [("α", r"\alpha", keep), ("c₀", "c_0", given.held("grad_avg", zero))]),
-                ("", [("1−α", r"(1-\alpha)", 1 - keep), (name, latex, slope)]),
+                ("", [("(1−α)", r"(1-\alpha)", 1 - keep), (name, latex, slope)]),
             ],
         )  # fmt: skip
         lines.append(mean)

@@ -123,8 +123,9 @@ def plain(latex: str) -> str:
     text = latex
     for _ in range(4):
         text = re.sub(r"\\[dt]?frac\{((?:[^{}]|\{[^{}]*\})*)\}\{((?:[^{}]|\{[^{}]*\})*)\}", r"(\1)/(\2)", text)
+    text = re.sub(r"\\frac(\w)(\w)", r"(\1/\2)", text)
     text = re.sub(r"\\sqrt\{((?:[^{}]|\{[^{}]*\})*)\}", r"√(\1)", text)
     for word in sorted(_WORDS, key=len, reverse=True):
         text = re.sub(re.escape(word) + (r"(?![A-Za-z])" if word[-1].isalpha() else ""), lambda _, w=word: _WORDS[w], text)
     text = re.sub(r"\{(\w)\}", r"\1", text)
-    return text.replace(r"\{", "{").replace(r"\}", "}").replace("{", "(").replace("}", ")").strip()
+    return text.replace(r"\{", "{").replace(r"\}", "}").replace("{", "(").replace("}", ")").replace("-", "−").strip()

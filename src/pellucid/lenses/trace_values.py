@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from pellucid.capture.tape_values import Step, Value
 from pellucid.core.rules.sums import Sum
@@ -14,7 +15,7 @@ from pellucid.lenses.trace_symbols import Symbols, entry_text
 from pellucid.lenses.trace_words import value_wording
 from pellucid.results.explanation import EntryReference, Equation, Explanation
 
-__all__ = ["explain_value", "source_of", "walk_on_from"]
+__all__ = ["explain_value", "sentence", "source_of", "walk_on_from"]
 
 _MOST_REFERENCES = 5
 _POINTWISE = frozenset(
@@ -51,11 +52,11 @@ def explain_value(calls: Calls, names: Names, value: Value, index: tuple[int, ..
             total = call.rule.entry(call.arguments, call.outputs, index, _place(call, value))
             equations = _equations(writer, call, total, (symbol, latex), number)
             if total.note:
-                notes.append(_sentence(total.note))
+                notes.append(sentence(total.note))
             equations, more = value_lesson(writer, call, value, index, total, equations)
             notes += more
             error = abs(number - total.result)
-            verified = f"recomputed from these terms in double precision; the framework's number differs by {error:.1g}."
+            verified = f"recomputed from these terms in double precision; the framework's number differs by {error:.1g}.".replace("-", "−")
     equations += _activation(calls, writer, value, index)
     if len(equations) > 1 and equations[-1].title.startswith("Then "):
         symbol, latex, number = equations[-1].symbol, equations[-1].latex, equations[-1].value
@@ -79,7 +80,13 @@ def explain_value(calls: Calls, names: Names, value: Value, index: tuple[int, ..
 def source_of(step: Step | None) -> tuple[str, int, str]:
     """File, line and text of the user's line that ran a step."""
     source = step.source if step is not None else None
-    return ("", 0, "") if source is None else (source.file, source.line, source.text)
+    return ("", 0, "") if source is None else (_short(source.file), source.line, source.text)
+
+
+def _short(file: str) -> str:
+    """A path as a person would say it: from the package's name on, or from the working folder."""
+    inside = file.partition("site-packages/")[2]
+    return inside or str(Path(file).relative_to(Path.cwd()) if Path(file).is_relative_to(Path.cwd()) else file)
 
 
 def walk_on_from(equations: list[Equation], *more: EntryReference | None) -> tuple[EntryReference, ...]:
@@ -157,6 +164,7 @@ def _unexplained(call: Call) -> str:
     return f"{call.step.function} is opaque: no rule says how it makes its numbers, so only the numbers are shown."
 
 
-def _sentence(note: str) -> str:
-    text = note[:1].upper() + note[1:]
+def sentence(note: str) -> str:
+    """A rule's remark as a sentence."""
+    text = (note if note[1:2] in (" ", "=") else note[:1].upper() + note[1:]).replace(" - ", " − ")
     return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -44,6 +44,11 @@ _VALUES: dict[str, tuple[str, str]] = {
         "In training each number is dropped with probability p, and what stays is divided by 1 − p so that the expected "
         "value is unchanged. In evaluation everything passes.",
     ),
+    "cross_entropy": (
+        "The surprise at the truth",
+        "For each example: −ln of the probability p that the model gave to the true class (the y that is 1).",
+    ),
+    "mse_loss": ("The mean squared error", "Each prediction's distance from its target, squared; then the mean."),
     "mean": ("The mean", "All numbers are added up and divided by their count."),
     "scaled_dot_product_attention": (
         "A weighted mean of values",
@@ -104,7 +109,14 @@ _GRADIENTS: dict[tuple[str, str], tuple[str, str]] = {
 _FAMILIES = ("conv", "max_pool", "avg_pool", "adaptive_max_pool", "adaptive_avg_pool")
 _AS = {"adaptive_max_pool": "max_pool", "adaptive_avg_pool": "avg_pool", "instance_norm": "batch_norm",
        "group_norm": "layer_norm", "feature_dropout": "dropout", "matmul": "matmul"}  # fmt: skip
+_SLOPES = {
+    ("cross_entropy", "input"): ("(p − y)·1/N", r"(p-y)\frac{1}{N}"),
+    ("linear", "weight"): ("Σ over examples of ∂L/∂z · what comes in", r"\sum_n\frac{\partial L}{\partial z_n}a_n"),
+    ("linear", "bias"): ("Σ over examples of ∂L/∂z", r"\sum_n\frac{\partial L}{\partial z_n}"),
+    ("linear", "input"): ("Σ over neurons of ∂L/∂z · w", r"\sum_k\frac{\partial L}{\partial z_k}w_k"),
+}
 _FORMULAS = {
+    "cross_entropy": "(1/N) Σ over the examples of y·(−ln p)",
     "conv": "Σ over channels and places of the filter: x·w, + b",
     "matmul": "Σₖ (row)ₖ·(column)ₖ",
     "mean": "(1/N)·Σ",
@@ -141,7 +153,7 @@ def gradient_wording(op: str, argument: str, many: bool) -> Wording:
             if many
             else "The slope of the loss by what comes out, times the slope of that by this number."
         )
-    return Wording(title, words)
+    return Wording(title, words, *_SLOPES.get((_family(op), argument), ("", "")))
 
 
 def _family(op: str) -> str:

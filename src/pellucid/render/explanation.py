@@ -82,9 +82,11 @@ def _sum_rows(equation: Equation) -> list[str]:
     left = f"{sign} {equation.symbol}"
     widths[0] = max(widths[0], len(left) - widths[1] - 2)
     widths[2] = max(widths[2], len(shown.value))
+    if len(rows) == 1 and rows[0][0] == equation.formula:
+        rows = []  # the rule says it already
     out = [f"{name:<{widths[0]}}  {product:<{widths[1]}}  {value:>{widths[2]}}" for name, product, value in rows]
     before = widths[0] + widths[1] + 4
-    if len(rows) != 1 or rows[0][2].lstrip("+") != shown.value:
+    if rows and (len(rows) != 1 or rows[0][2].lstrip("+") != shown.value):
         out.append(" " * before + "─" * widths[2])
     out.append(f"{left:<{before}}{shown.value:>{widths[2]}}")
     return out
