@@ -2,8 +2,8 @@
 
 python benchmarks/trace.py [--turns 15] [--models mlp-2 mlp-784 resnet-18 gpt-2]
 
-Each model and tracer has a process of its own, in which plain passes and traces take turns; all values and gradients are
-kept. TorchLens leaves its wrappers in torch, so its plain passes are timed before its first trace too ("clean").
+Each model and tracer has a process of its own, in which plain passes and traces take turns; all values and gradients
+are kept. TorchLens leaves its wrappers in torch, so its plain passes are timed before its first trace too ("clean").
 GPT-2 needs transformers, the peer torchlens; what is not installed is skipped.
 """
 
@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 TRACERS = ("pellucid", "torchlens")
 
@@ -44,6 +44,7 @@ class Block(nn.Module):
             self.shortcut = nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Two convolutions and the shortcut."""
         shortcut = x if self.shortcut is None else self.shortcut(x)
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
@@ -73,16 +74,16 @@ def make(name: str) -> tuple[nn.Module, Tensor, Callable[[Any], Tensor]]:
     if name == "mlp-2":
         model = nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 1))
         target = torch.randn(32, 1)
-        return model, torch.randn(32, 2), lambda out: F.mse_loss(out, target)
+        return model, torch.randn(32, 2), lambda out: functional.mse_loss(out, target)
     if name == "mlp-784":
         layers = [nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 10)]
         labels = torch.randint(0, 10, (32,))
-        return nn.Sequential(*layers), torch.randn(32, 784), lambda out: F.cross_entropy(out, labels)
+        return nn.Sequential(*layers), torch.randn(32, 784), lambda out: functional.cross_entropy(out, labels)
     if name == "resnet-18":
         label = torch.tensor([3])
-        return resnet18(), torch.randn(1, 3, 224, 224), lambda out: F.cross_entropy(out, label)
+        return resnet18(), torch.randn(1, 3, 224, 224), lambda out: functional.cross_entropy(out, label)
     ids = torch.randint(0, 50257, (1, 128))
-    return gpt2(), ids, lambda out: F.cross_entropy(out.logits[0, :-1], ids[0, 1:])
+    return gpt2(), ids, lambda out: functional.cross_entropy(out.logits[0, :-1], ids[0, 1:])
 
 
 def passes(name: str, tracer: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
@@ -169,7 +170,6 @@ def measure_memory(name: str, tracer: str) -> None:
     """Print the peak memory of one trace as JSON, in a process that has run the model without gradients before."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    model, x, _ = make("mlp-2")
     _, warm = passes("mlp-2", tracer)
     warm()
     _, traced = passes(name, tracer)
@@ -201,7 +201,8 @@ def main() -> None:
         else:
             measure_memory(options.models[0], tracer)
         return
-    print(f"{'model':12}{'tracer':12}{'plain ms':>10}{'traced ms':>11}{'ratio':>8}{'over clean':>12}{'peak MB':>9}{'peak/tape':>11}")
+    columns = ("plain ms", "traced ms", "ratio", "over clean", "peak MB", "peak/tape")
+    print(f"{'model':12}{'tracer':12}" + "".join(f"{column:>12}" for column in columns))
     for name in options.models:
         if name == "gpt-2" and importlib.util.find_spec("transformers") is None:
             print(f"{name:12}skipped: transformers is not installed")
@@ -215,10 +216,10 @@ def main() -> None:
             if timed is None or memory is None:
                 continue
             ratio = timed["traced"] / timed["plain"]
-            against = f"{memory['peak'] / memory['tape']:11.2f}" if memory["tape"] else ""
+            against = f"{memory['peak'] / memory['tape']:12.2f}" if memory["tape"] else ""
             print(
-                f"{name:12}{tracer:12}{1e3 * timed['plain']:10.2f}{1e3 * timed['traced']:11.2f}{ratio:8.2f}"
-                f"{timed['traced'] / timed['clean']:12.2f}{memory['peak'] / 1e6:9.1f}{against}",
+                f"{name:12}{tracer:12}{1e3 * timed['plain']:12.2f}{1e3 * timed['traced']:12.2f}{ratio:12.2f}"
+                f"{timed['traced'] / timed['clean']:12.2f}{memory['peak'] / 1e6:12.1f}{against}",
                 flush=True,
             )
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from pellucid.capture.tape import Tape, record_tape
 from pellucid.capture.tape_replay import run_step
@@ -47,7 +47,11 @@ def plain_gradients(case: Case) -> dict[str, Tensor | None]:
 
 
 def same(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one.nan_to_num(7.5), other.nan_to_num(7.5))
+    return (
+        one.shape == other.shape
+        and one.dtype == other.dtype
+        and torch.equal(one.nan_to_num(7.5), other.nan_to_num(7.5))
+    )
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -112,7 +116,9 @@ def test_gradients_agree_with_a_local_product_at_every_step(name: str) -> None:
         results = run_step(step, read)
         pairs = [(results[i], g) for i, g in grads if results[i].requires_grad]
         ids = list(leaves)
-        parts = torch.autograd.grad([r for r, _ in pairs], [leaves[i] for i in ids], [g for _, g in pairs], allow_unused=True)
+        parts = torch.autograd.grad(
+            [r for r, _ in pairs], [leaves[i] for i in ids], [g for _, g in pairs], allow_unused=True
+        )
         for key, part in zip(ids, parts, strict=True):
             if part is not None:
                 sums[key] = sums[key] + part if key in sums else part
@@ -130,7 +136,9 @@ def snapshot(case: Case) -> dict[str, Any]:
         for key, item in module.__dict__.items()
     }
     return {
-        "state": {k: (id(v), v.clone(), v._version, v.requires_grad) for k, v in model.state_dict(keep_vars=True).items()},
+        "state": {
+            k: (id(v), v.clone(), v._version, v.requires_grad) for k, v in model.state_dict(keep_vars=True).items()
+        },
         "gradients": {k: (id(p.grad), None if p.grad is None else p.grad.clone()) for k, p in model.named_parameters()},
         "attributes": attributes,
         "inputs": copied(case.inputs),
@@ -144,7 +152,12 @@ def snapshot(case: Case) -> dict[str, Any]:
             len(getattr(torch.nn.modules.module, name))
             for name in ("_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks")
         ],
-        "functions": [id(getattr(owner, n)) for owner in (torch, F, Tensor) for n in sorted(owner.__dict__) if n[:2] != "__"],
+        "functions": [
+            id(getattr(owner, n))
+            for owner in (torch, functional, Tensor)
+            for n in sorted(owner.__dict__)
+            if n[:2] != "__"
+        ],
     }
 
 
@@ -185,7 +198,7 @@ class Raises(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self.calls += 1
-        h = F.dropout(self.norm(self.first(x)))
+        h = functional.dropout(self.norm(self.first(x)))
         if self.kind == "python":
             raise ValueError("no luck")
         if self.kind == "backward":
@@ -202,7 +215,7 @@ def test_a_model_that_raises_half_way_names_the_place_and_leaves_nothing(kind: s
     before = snapshot(case)
     with pytest.raises(TraceError) as caught:
         record(case)
-    assert equal({k: v for k, v in before.items()}, snapshot(case))
+    assert equal(before, snapshot(case))
     tape = caught.value.tape
     failure = tape.failure
     assert [step.op for step in tape.steps][:4] == ["linear", "add", "batch_norm", "dropout"]
@@ -222,7 +235,7 @@ def test_a_model_that_raises_half_way_names_the_place_and_leaves_nothing(kind: s
 
 def test_an_exception_in_the_loss_is_named() -> None:
     with pytest.raises(TraceError, match=r"the loss raised in torch.nn.functional.mse_loss"):
-        record_tape(nn.Linear(3, 2), torch.randn(4, 3), target=torch.randn(5, 7), loss=F.mse_loss)
+        record_tape(nn.Linear(3, 2), torch.randn(4, 3), target=torch.randn(5, 7), loss=functional.mse_loss)
 
 
 def test_the_steps_name_module_line_and_arguments() -> None:
@@ -233,7 +246,7 @@ def test_the_steps_name_module_line_and_arguments() -> None:
     assert first.arguments["input"] is tape.inputs["x"]
     assert first.arguments["weight"] is tape.parameters["weight"]
     assert first.source is not None
-    assert first.source.text == "h = torch.tanh(F.linear(x, self.weight))"
+    assert first.source.text == "h = torch.tanh(functional.linear(x, self.weight))"
     assert [d.kind for d in tape.decisions] == ["bool"]
     assert tape.decisions[0].outcome is False
     assert next(v for v in tape.values if v.origin == "constant").name == "scale"
@@ -396,3 +409,31 @@ record_tape(model, torch.ones(3, 2), loss="output")
 assert random.getstate() == before
 """
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("limit", [0, 300])
+@pytest.mark.parametrize("name", CASES)
+def test_what_a_memory_limit_dropped_is_computed_again(name: str, limit: int) -> None:
+    case = make(name)
+    torch.manual_seed(1)
+    whole = record(case)
+    torch.manual_seed(1)
+    tape = record(case, memory_limit=limit)
+    assert len(tape.values) == len(whole.values)
+    kept = {
+        t.untyped_storage().data_ptr(): t.untyped_storage().nbytes()
+        for v in tape.values
+        if v.producer is not None and (t := v.tensor) is not None and not v.name and tape.steps[v.producer].callable
+    }
+    assert any(v.tensor is None for v in tape.values) or sum(kept.values()) <= 300
+    some = slice(None, None, 1 + len(tape.values) // 30)
+    for found, expected in zip(tape.values[some], whole.values[some], strict=True):
+        assert expected.tensor is not None
+        if found.producer is not None or found.tensor is not None:
+            assert same(tape.read(found), expected.tensor), found
+        gradient = tape.read_gradient(found)
+        if gradient is None or expected.gradient is None:
+            assert gradient is None or not gradient.any()
+            assert expected.gradient is None or not expected.gradient.any()
+        else:
+            torch.testing.assert_close(gradient, expected.gradient, equal_nan=True, rtol=1e-4, atol=1e-5)

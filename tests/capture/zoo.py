@@ -1,4 +1,4 @@
-"""Small models that are awkward to trace, each with its inputs, target and loss; oracles are computed from them plainly."""
+"""Small models that are awkward to trace, each with its inputs, target and loss."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 @dataclass
@@ -27,7 +27,7 @@ def total(output: Any) -> Tensor:
 
 
 def classes(output: Tensor, target: Tensor) -> Tensor:
-    return F.cross_entropy(output, target)
+    return functional.cross_entropy(output, target)
 
 
 class Functional(nn.Module):
@@ -39,10 +39,10 @@ class Functional(nn.Module):
         self.scale = torch.tensor(0.5)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = torch.tanh(F.linear(x, self.weight))
+        h = torch.tanh(functional.linear(x, self.weight))
         if h.sum() > 1e6:
             return h
-        return F.gelu(h @ self.weight.T) * self.scale + x
+        return functional.gelu(h @ self.weight.T) * self.scale + x
 
 
 class Cell(nn.Module):
@@ -77,7 +77,7 @@ class InPlace(nn.Module):
         h[:, 0] += 1
         h[:, 1:3] *= h[:, 3:5].detach() + 2
         g = self.first(x)
-        F.relu(g.view(-1), inplace=True)
+        functional.relu(g.view(-1), inplace=True)
         return self.second(h * 2 + flat.view_as(h) + g)
 
 
@@ -139,7 +139,7 @@ class Custom(nn.Module):
         place = h.argmax(-1)
         energy = self.linear(x).square().sum()
         (slope,) = torch.autograd.grad(energy, self.linear.weight, create_graph=True)
-        return h - centre + F.one_hot(place, 3) * slope.sum()
+        return h - centre + functional.one_hot(place, 3) * slope.sum()
 
 
 class Stateful(nn.Module):
@@ -202,7 +202,7 @@ class Variational(nn.Module):
 def elbo(output: tuple[Tensor, Tensor, Tensor], target: Tensor) -> dict[str, Tensor]:
     reconstruction, mean, log_variance = output
     divergence = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum()
-    return {"reconstruction": F.mse_loss(reconstruction, target, reduction="sum"), "divergence": divergence}
+    return {"reconstruction": functional.mse_loss(reconstruction, target, reduction="sum"), "divergence": divergence}
 
 
 class Mixed(nn.Module):
@@ -214,7 +214,7 @@ class Mixed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            h = F.relu(self.first(x))
+            h = functional.relu(self.first(x))
             return self.second(h)
 
 
@@ -231,7 +231,8 @@ def shared() -> nn.Module:
 
 
 def weight_normed() -> nn.Module:
-    return nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)), nn.utils.parametrizations.spectral_norm(nn.Linear(4, 4)))  # fmt: skip
+    norms = nn.utils.parametrizations
+    return nn.Sequential(norms.weight_norm(nn.Linear(4, 4)), norms.spectral_norm(nn.Linear(4, 4)))
 
 
 def cases() -> dict[str, Callable[[], Case]]:
@@ -240,14 +241,20 @@ def cases() -> dict[str, Callable[[], Case]]:
     ids = {"ids": torch.randint(0, 10, (2, 5)), "mask": torch.ones(2, 5)}
     x = torch.randn(5, 6)
     return {
-        "mlp": lambda: Case(nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)), (torch.randn(4, 4),), classes, labels),
+        "mlp": lambda: Case(
+            nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)), (torch.randn(4, 4),), classes, labels
+        ),
         "cnn": lambda: Case(convolutional(), (torch.randn(4, 1, 8, 8),), classes, labels),
         "functional": lambda: Case(Functional(), (torch.randn(3, 4),), total),
         "cell in a loop": lambda: Case(Cell(), (torch.randn(2, 4, 3),), total),
         "in place": lambda: Case(InPlace(), (torch.randn(3, 4),), total),
         "input written": lambda: Case(InputWriter(), (torch.randn(2, 3),), total),
         "structures": lambda: Case(
-            Structured(), (ids,), lambda out: total(out.logits) + out.hidden[1].sum(), None, {"scale": torch.tensor(2.0)}
+            Structured(),
+            (ids,),
+            lambda out: total(out.logits) + out.hidden[1].sum(),
+            None,
+            {"scale": torch.tensor(2.0)},
         ),
         "custom function": lambda: Case(Custom(), (torch.randn(2, 3),), total),
         "stateful": lambda: Case(Stateful(), (torch.randn(2, 3),), total),

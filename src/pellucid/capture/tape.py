@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.capture.source_lines import Site, Source, is_foreign, resolve
-from pellucid.capture.tape_gradients import differentiate, disentangle
+from pellucid.capture.tape_gradients import differentiate, disentangle, recompute_gradient
+from pellucid.capture.tape_memory import MemoryKeeper, choose_gradients
 from pellucid.capture.tape_modules import ModuleTracker
 from pellucid.capture.tape_replay import recompute
 from pellucid.capture.tape_session import Recorder, version_of
@@ -100,6 +101,21 @@ class Tape:
             )
         return tensor
 
+    def read_gradient(self, value: Value) -> Tensor | None:
+        """The loss's derivative by a value, computed again if it was not kept; None where there is none."""
+        if value.gradient_kept:
+            return value.gradient
+        known: dict[int, Tensor] = {}
+
+        def read(one: Value) -> Tensor:
+            if one.tensor is not None:
+                return self.read(one)
+            if one.id not in known:
+                known.update(recompute(self.steps, [one], known))
+            return known[one.id]
+
+        return recompute_gradient(value, self.steps, self.values, read)
+
     def replay(self, edits: Mapping[int, Tensor], wanted: Sequence[Value]) -> list[Tensor]:
         """What values would be if others had other numbers, with every operation and every random draw as recorded.
 
@@ -160,6 +176,10 @@ def record_tape(
     """
     model = _original(model)
     rule_names()  # The rules load here, where no mode sees what their modules compute.
+    if memory_limit is not None and memory_limit < 0:
+        raise SettingsError(
+            f"a memory limit of {memory_limit} bytes is negative", place="memory_limit", remedy="give 0 or more"
+        )
     if optimizer is not None and loss is None:
         raise SettingsError(
             "an update needs a gradient, and there is no loss", place="loss=None", remedy="give loss= as well"
@@ -216,6 +236,9 @@ class _Pass:
         self._enter_state()
         positional = inputs if isinstance(inputs, tuple) and not hasattr(inputs, "_fields") else (inputs,)
         given, keywords = self._enter_inputs(positional, keyword_inputs)
+        if self.limit is not None:
+            recorder.memory = MemoryKeeper(self.limit, recorder.forget)
+            recorder.memory.exclude(tape.values)
         self.tracker.start()
         with recorder:
             output = _run_model(self.model, given, keywords)
@@ -230,13 +253,27 @@ class _Pass:
         self.phase = "backward"
         recorder.aliases.check(tape.values, version_of)
         if total.requires_grad:
-            with _no_autocast():
-                differentiate(total, tape.values)
-            if recorder.aliases.entangled:
-                disentangle(tape.steps, tape.values, recorder.aliases.entangled)
+            self._differentiate(total)
         if self.optimizer is not None:
             self.phase = "update"
             tape.updates = compute_updates(self.optimizer, self.live)
+
+    def _differentiate(self, total: Tensor) -> None:
+        """The gradients, those that the limit leaves room for."""
+        tape, memory, entangled = self.tape, self.recorder.memory, self.recorder.aliases.entangled
+        followed = [value for value in tape.values if value.edge is not None]
+        kept: set[int] | None = None
+        if memory is not None and self.limit is not None:
+            kept = choose_gradients(followed, tape.steps, self.limit - memory.held)
+            kept.update(value.id for value in (*tape.losses.values(), tape.loss) if value is not None)
+        with _no_autocast():
+            differentiate(total, followed if kept is None or entangled else [v for v in followed if v.id in kept])
+        if entangled:
+            disentangle(tape.steps, tape.values, entangled, tape.read)
+        if kept is not None:
+            for value in followed:
+                if value.id not in kept:
+                    value.gradient, value.gradient_kept = None, False
 
     def _enter_state(self) -> None:
         """Values for the parameters, used or not, and for the buffers."""
@@ -377,7 +414,7 @@ class _Pass:
             if value.id in separated:
                 value.version = -1
         # No reference cycle is left: a tape goes when the last reference to it does.
-        recorder.modules = recorder.aliases = None
+        recorder.modules = recorder.aliases = recorder.memory = None
 
 
 def _run_model(model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

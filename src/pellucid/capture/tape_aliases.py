@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pellucid.capture.tape_memory import is_repeatable
 from pellucid.capture.tape_state import StateGuard, bytes_of
 from pellucid.capture.tape_values import Step, Value
 
@@ -64,6 +65,13 @@ class AliasTracker:
         waiting = [(v, t) for v, t in self._sharing.get(key, ()) if v.id not in self.separated and v.tensor is not None]
         if not waiting:
             return
+        recorder = self._recorder
+        if recorder.memory is not None:
+            for value, _ in waiting:
+                if value.producer is not None and is_repeatable(recorder.steps[value.producer]):
+                    value.tensor = None
+                    self.separated.add(value.id)
+            waiting = [(v, t) for v, t in waiting if v.tensor is not None]
         protected = any(v.origin in _PROTECTED for v, _ in waiting)
         storage_bytes = tensor.untyped_storage().nbytes()
         if protected or sum(v.nbytes for v, _ in waiting) >= storage_bytes:
@@ -124,12 +132,19 @@ class AliasTracker:
             if any(v.origin in _PROTECTED for v, _ in sharing):
                 self.before_write(sharing[0][1])
 
+    def forget(self, value: Value) -> None:
+        """Stop holding a value's tensor."""
+        key = _storage_key(value.tensor) if value.tensor is not None else None
+        if key in self._sharing:
+            self._sharing[key] = [(v, t) for v, t in self._sharing[key] if v is not value]
+
     def check(self, values: list[Value], version: Callable[[Tensor], int]) -> None:
         """Let go of numbers that something overwrote without the recorder seeing it."""
         for value in values:
-            if value.version >= 0 and value.id not in self.separated and value.tensor is not None:
-                if value.version != version(value.tensor):
-                    value.tensor = None
+            if value.version < 0 or value.tensor is None or value.id in self.separated:
+                continue
+            if value.version != version(value.tensor):
+                value.tensor = None
 
     def _index(self) -> None:
         """Enter the values made since the last write."""

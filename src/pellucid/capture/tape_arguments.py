@@ -111,7 +111,7 @@ def _schemas(function: Any) -> list[tuple[tuple[str, ...], tuple[str, ...], dict
         packet = function
         if not isinstance(function, torch._ops.OpOverloadPacket):
             packet = getattr(torch.ops.aten, base_name(function), None)
-        if packet is None:
+        if not isinstance(packet, torch._ops.OpOverloadPacket):
             return []
         overloads = [getattr(packet, name) for name in packet.overloads()]
     found = []

@@ -118,12 +118,10 @@ def describe_function(function: Any) -> FunctionFacts:
         return FunctionFacts("pass", op, qualified)
     if bare == "__set__":
         return FunctionFacts("record" if name == "data" else "pass", "set_data", qualified, writes_first=True)
-    if name in _PASSED or name.startswith(("is_", "_assert", "_has_")):
-        return FunctionFacts("pass", op, qualified)
     if name in _DECISIONS:
         return FunctionFacts("decide", op, qualified, kind=_DECISIONS[name])
-    if name == "backward":
-        return FunctionFacts("backward", op, qualified)
+    if name == "backward" or name in _PASSED or name.startswith(("is_", "_assert", "_has_")):
+        return FunctionFacts("backward" if name == "backward" else "pass", op, qualified)
     is_python = isinstance(function, FunctionType)
     rule = find_rule(function)
     if is_python and rule is None and name not in _LEAVES and op not in _LEAVES:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,9 @@ from torch.autograd.graph import GradientEdge
 from pellucid.capture.tape_replay import run_step
 from pellucid.capture.tape_values import Step, Value, values_in
 
-__all__ = ["differentiate", "disentangle"]
+__all__ = ["differentiate", "disentangle", "recompute_gradient"]
+
+Read = Callable[[Value], Tensor]
 
 
 def differentiate(loss: Tensor, values: Sequence[Value]) -> None:
@@ -27,7 +29,7 @@ def differentiate(loss: Tensor, values: Sequence[Value]) -> None:
         value.gradient = gradient
 
 
-def disentangle(steps: Sequence[Step], values: Sequence[Value], entangled: set[int]) -> None:
+def disentangle(steps: Sequence[Step], values: Sequence[Value], entangled: set[int], read: Read) -> None:
     """The gradients of values in memory that was written through one tensor and read through another.
 
     Autograd rewrites its graph there, so its edges no longer stand for the values before and after the write. Each such
@@ -40,38 +42,58 @@ def disentangle(steps: Sequence[Step], values: Sequence[Value], entangled: set[i
         # A parameter's gradient is what autograd says, even where the model wrote into it behind autograd's back.
         if isinstance(value.edge, Tensor):
             continue
-        total: Tensor | None = None
-        for index in dict.fromkeys(value.consumers):
-            if index not in handed_back:
-                handed_back[index] = _hand_back(steps[index], entangled)
-            part = handed_back[index].get(value.id)
-            if part is not None:
-                total = part if total is None else total + part
-        value.gradient = total
-        value.requires_grad = value.requires_grad or total is not None
+        value.gradient = _total(value, steps, entangled, read, handed_back)
+        value.requires_grad = value.requires_grad or value.gradient is not None
 
 
-def _hand_back(step: Step, entangled: set[int]) -> dict[int, Tensor]:
-    """What one step adds to the gradients of its entangled arguments."""
+def recompute_gradient(value: Value, steps: Sequence[Step], values: Sequence[Value], read: Read) -> Tensor | None:
+    """A gradient that was not kept, from the nearest ones behind it that were."""
+    needed = {value.id}
+    waiting = [value]
+    while waiting:
+        for index in waiting.pop().consumers:
+            for out in steps[index].outputs:
+                if not out.gradient_kept and out.id not in needed:
+                    needed.add(out.id)
+                    waiting.append(out)
+    handed_back: dict[int, dict[int, Tensor]] = {}
+    found: dict[int, Tensor | None] = {}
+    for key in sorted(needed, reverse=True):
+        found[key] = values[key].gradient = _total(values[key], steps, needed, read, handed_back)
+    for key in needed:
+        values[key].gradient = None
+    return found[value.id]
+
+
+def _total(
+    value: Value, steps: Sequence[Step], wanted: set[int], read: Read, handed_back: dict[int, dict[int, Tensor]]
+) -> Tensor | None:
+    """The sum of what a value's readers hand back."""
+    total: Tensor | None = None
+    for index in dict.fromkeys(value.consumers):
+        if value in steps[index].outputs:
+            continue
+        if index not in handed_back:
+            handed_back[index] = _hand_back(steps[index], wanted, read)
+        part = handed_back[index].get(value.id)
+        if part is not None:
+            total = part if total is None else total + part
+    return total
+
+
+def _hand_back(step: Step, wanted: set[int], read: Read) -> dict[int, Tensor]:
+    """What one step adds to the gradients of those of its arguments that are wanted."""
     made = [out for out in step.outputs if out.gradient is not None]
     if step.callable is None or not made or not step.grad_enabled:
         return {}
     leaves: dict[int, Tensor] = {}
-
-    def read(value: Value) -> Tensor:
-        tensor = value.tensor
-        if tensor is None:
-            raise RuntimeError("a value needed for a gradient was dropped")
-        if value.id in entangled and value.dtype.is_floating_point:
-            return leaves.setdefault(value.id, tensor.detach().requires_grad_())
-        return tensor.detach()
-
     for value in values_in((step.given, step.keywords)):
-        read(value)
+        if value.id in wanted and value.dtype.is_floating_point and value.id not in leaves:
+            leaves[value.id] = read(value).detach().requires_grad_()
     if not leaves:
         return {}
     with torch.enable_grad():
-        results = run_step(step, read)
+        results = run_step(step, lambda value: leaves[value.id] if value.id in leaves else read(value).detach())
         pairs: list[tuple[Tensor, Any]] = [
             (result, out.gradient)
             for result, out in zip(results, step.outputs, strict=False)
@@ -79,8 +101,7 @@ def _hand_back(step: Step, entangled: set[int]) -> dict[int, Tensor]:
         ]
         if not pairs:
             return {}
-        ids = list(leaves)
         parts = torch.autograd.grad(
-            [r for r, _ in pairs], [leaves[i] for i in ids], [g for _, g in pairs], allow_unused=True
+            [r for r, _ in pairs], list(leaves.values()), [g for _, g in pairs], allow_unused=True
         )
-    return {i: part for i, part in zip(ids, parts, strict=True) if part is not None}
+    return {key: part for key, part in zip(leaves, parts, strict=True) if part is not None}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -39,28 +39,12 @@ def run_step(step: Step, read: Callable[[Value], Tensor]) -> list[Tensor]:
             return tensor.detach().requires_grad_()
         return tensor
 
-    def fill(item: Any) -> Any:
-        if isinstance(item, Value):
-            return written[item.id] if item.id in written else followed(item)
-        if isinstance(item, list | tuple) and type(item) in (list, tuple):
-            return type(item)(fill(part) for part in item)
-        if isinstance(item, dict):
-            return {key: fill(part) for key, part in item.items()}
-        if isinstance(item, slice):
-            return slice(fill(item.start), fill(item.stop), fill(item.step))
-        return item
-
-    written: dict[int, Tensor] = {}
-    before = torch.get_rng_state() if step.rng_state is not None else None
-    try:
-        if step.rng_state is not None:
-            torch.set_rng_state(step.rng_state)
-        with torch.set_grad_enabled(step.grad_enabled), _precision(step):
-            written.update({old.id: _fresh(followed(old)) for old, _ in step.written})
-            result = step.callable(*fill(step.given), **fill(step.keywords))
-    finally:
-        if before is not None:
-            torch.set_rng_state(before)
+    with _drawing(step), torch.set_grad_enabled(step.grad_enabled), _precision(step):
+        written = {old.id: _fresh(followed(old)) for old, _ in step.written}
+        given, keywords = _fill(
+            (step.given, step.keywords), lambda value: written[value.id] if value.id in written else followed(value)
+        )
+        result = step.callable(*given, **keywords)
     if step.in_place:
         first = [written[old.id] for old, _ in step.written[:1]]
         made = first + [t for t in _flat(result) if not any(t is w for w in first)]
@@ -107,6 +91,33 @@ def recompute(steps: Sequence[Step], wanted: Sequence[Value], known: dict[int, T
         for target, tensor in zip(targets, run_step(step, read), strict=False):
             found.setdefault(target.id, tensor.detach())
     return found
+
+
+def _fill(item: Any, place: Callable[[Value], Tensor]) -> Any:
+    """Nested arguments with tensors in the place of their values."""
+    if isinstance(item, Value):
+        return place(item)
+    if item.__class__ in (list, tuple):
+        return item.__class__(_fill(part, place) for part in item)
+    if item.__class__ is dict:
+        return {key: _fill(part, place) for key, part in item.items()}
+    if item.__class__ is slice:
+        return slice(_fill(item.start, place), _fill(item.stop, place), _fill(item.step, place))
+    return item
+
+
+@contextmanager
+def _drawing(step: Step) -> Iterator[None]:
+    """The random stream as it was before a random step, for as long as it takes."""
+    if step.rng_state is None:
+        yield
+        return
+    before = torch.get_rng_state()
+    torch.set_rng_state(step.rng_state)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(before)
 
 
 def _fresh(tensor: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from pellucid.capture.source_lines import Site, find_site
 from pellucid.capture.tape_aliases import AliasTracker
 from pellucid.capture.tape_arguments import bind
 from pellucid.capture.tape_functions import FunctionFacts, describe_function
+from pellucid.capture.tape_memory import MemoryKeeper, watch_for_end
 from pellucid.capture.tape_state import StateGuard
 from pellucid.capture.tape_values import Decision, Origin, Phase, Step, Value, values_in
 
@@ -41,7 +42,7 @@ class Recorder(TorchFunctionMode):
         self.phase: Phase = "forward"
         self.failure: tuple[str, Site | None] | None = None
         self.modules: Any = None
-        self.on_new_values: Any = None
+        self.memory: MemoryKeeper | None = None
         self.aliases = AliasTracker(self, guard)
         self._guard = guard
         self._known: dict[int, Value] = {}
@@ -118,8 +119,8 @@ class Recorder(TorchFunctionMode):
         steps.append(step)
         for value in values_in((step.given, step.keywords)):
             value.consumers.append(index)
-        if self.on_new_values is not None:
-            self.on_new_values(step)
+        if self.memory is not None:
+            self.memory.note(step)
 
     def _note_write(self, step: Step, result: Any, target: Tensor) -> None:
         """The values of an in-place step."""
@@ -135,7 +136,7 @@ class Recorder(TorchFunctionMode):
     def _output(self, tensor: Tensor, index: int, place: int) -> Value:
         """The value of a result; an argument handed back as it is keeps its own."""
         known = self._known.get(id(tensor))
-        if known is not None and known.tensor is tensor:
+        if known is not None and (known.tensor is tensor or known.reference is not None):
             return known
         return self.add(tensor, "op", producer=index, output=place)
 
@@ -198,6 +199,10 @@ class Recorder(TorchFunctionMode):
             if value.edge is None and item.requires_grad:
                 return self._late(item, value)
             return value
+        return self._refer_parts(item)
+
+    def _refer_parts(self, item: Any) -> Any:
+        """An argument that is no tensor, with the tensors inside it replaced."""
         kind = item.__class__
         if kind is list or kind is tuple:
             return kind([self._refer(part) for part in item])
@@ -255,6 +260,14 @@ class Recorder(TorchFunctionMode):
                     seen.add(upper)
                     waiting.append(upper)
         return [found[key] for key in sorted(found)]
+
+    def forget(self, value: Value) -> None:
+        """Stop keeping a value's numbers; if the model uses its tensor again it is still recognised."""
+        if value.tensor is not None and self._known.get(id(value.tensor)) is value:
+            self.aliases.forget(value)
+            watch_for_end(value, self._known)
+        elif value.tensor is not None:
+            value.tensor = None
 
     # -- what a function writes --------------------------------------------------------------------------------------
 

@@ -37,6 +37,7 @@ class Value:
         producer: The index of the step that made it; None if it was there before.
         output: Which of that step's outputs it is; -1 for a buffer that the step updated on the side.
         gradient: The loss's derivative by it; None where the loss does not depend on it, or nobody asked.
+        gradient_kept: Whether ``gradient`` says so; if not, ``Tape.read_gradient`` computes it.
         requires_grad: Whether autograd followed it.
         aliases: The other names of a shared parameter or buffer.
         consumers: The indices of the steps that read it, in order, once for each reading.
@@ -54,6 +55,7 @@ class Value:
     requires_grad: bool = False
     aliases: tuple[str, ...] = ()
     consumers: list[int] = field(default_factory=list)
+    gradient_kept: bool = True
     version: int = 0
     edge: Any = None
     reference: weakref.ref[Tensor] | None = None
