@@ -39,10 +39,35 @@ def classifier() -> Trace:
     )
 
 
+class Picture(nn.Module):
+    """One 2 × 2 filter over a 4 × 4 picture, then the largest of each 2 × 2 window."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.edge = nn.Conv2d(1, 1, 2)
+        self.pool = nn.MaxPool2d(2, stride=1)
+        with torch.no_grad():
+            self.edge.weight.copy_(torch.tensor([[[[1.0, -1.0], [0.5, -0.5]]]]))
+            self.edge.bias.fill_(0.25)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(batch, 1, 4, 4) to (batch, 1, 2, 2)."""
+        return self.pool(self.edge(image))
+
+
+def picture() -> Trace:
+    image = torch.tensor([[[[1.0, 0.0, 2.0, 1.0], [0.0, 1.0, 1.0, 0.0], [2.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 2.0]]]])
+    return trace(Picture(), image, target=torch.zeros(1, 1, 2, 2), loss=functional.mse_loss)
+
+
 EXPLANATIONS: dict[str, Callable[[], Explanation]] = {
     "dense_neuron": lambda: classifier()["hidden"].neuron(0, example=0).explain(),
     "cross_entropy": lambda: classifier().loss.explain(),
     "prediction_minus_truth": lambda: classifier().gradient("output", (0, 0)).explain(),
     "chain_rule": lambda: classifier().gradient("hidden.weight", (1, 0)).explain(),
     "adamw_update": lambda: classifier().update("hidden.weight", (1, 0)).explain(),
+    "max_pool_tie": lambda: picture()["pool"].neuron(0, position=(0, 0)).explain(),
+    "max_pool_loser": lambda: picture().gradient("edge", (0, 0, 1, 1)).explain(),
+    "squared_error": lambda: picture().loss.explain(),
+    "convolution": lambda: picture()["edge"].neuron(0, position=(0, 1)).explain(),
 }

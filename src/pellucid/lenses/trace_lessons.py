@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from pellucid.capture.tape_values import Value
 from pellucid.core.rules.registry import find_rule
 from pellucid.core.rules.sums import Sum
 from pellucid.lenses.trace_calls import Call
 from pellucid.lenses.trace_equations import Wording, Writer, product_equation
-from pellucid.results.explanation import Equation
+from pellucid.results.explanation import Equation, ExplainedFactor, ExplainedTerm
 
 __all__ = ["gradient_lesson", "value_lesson"]
 
 _Lesson = tuple[list[Equation], list[str]]
+
+_MOST_SHOWN = 16
+"""Numbers of a window that are listed."""
 
 
 def value_lesson(
@@ -109,17 +114,106 @@ def _cross_entropy_slope(writer: Writer, call: Call, index: tuple[int, ...], tot
     return _softmax_of(writer, call, index), [note]
 
 
+def _squared_error(writer: Writer, call: Call, index: tuple[int, ...], total: Sum) -> _Lesson:
+    """How far off the worst prediction is."""
+    entry = next((factor.index for factor in total.terms[0].factors if factor.index), None) if len(total.terms) else None
+    guess, target = call.addresses.get("input"), call.addresses.get("target")
+    if entry is None or guess is None or target is None or guess.shape != target.shape or len(entry) != len(guess.shape):
+        return [], []
+    (first, first_latex), (second, second_latex) = writer.symbols.entry(guess, entry), writer.symbols.entry(target, entry)
+    own, wanted = (float(call.tape.read(one)[entry]) for one in (guess, target))
+    minus = ExplainedFactor(f"−{second}", f"-{second_latex}", -wanted, writer.names.reference(target, entry))
+    plus = ExplainedFactor(first, first_latex, own, writer.names.reference(guess, entry))
+    terms = (ExplainedTerm("the prediction", (plus,), own), ExplainedTerm("the target", (minus,), -wanted))
+    words = "Squared it is the largest of the terms above; squaring makes one large miss cost more than many small ones."
+    return [
+        Equation(
+            "The largest miss", words, f"{first} − {second}", f"{first_latex}-{second_latex}", "d", "d", "sum", terms, 0, 0.0,
+            0.0, own - wanted, writer.symbols.meanings(),
+        )
+    ], []  # fmt: skip
+
+
 def _max_pool(writer: Writer, call: Call, index: tuple[int, ...], total: Sum) -> _Lesson:
-    """What happens where several are largest."""
-    return [], ["Only one number passes. Where several are equally large, torch takes the first in reading order."]
+    """The whole window, so that the winner and its equals are seen."""
+    entries = _window(call, index)
+    numbers = call.arguments["input"]
+    held = [float(numbers[entry]) for entry in entries]
+    if not held or len(held) > _MOST_SHOWN:
+        return [], []
+    shown = ", ".join(f"{number:.5g}" for number in held).replace("-", "−")
+    notes = [f"In reading order the window holds {shown}."]
+    ties = held.count(max(held))
+    if ties > 1:
+        notes.append(
+            f"The largest number stands there {ties} times. At such a tie the maximum has no slope: raising any one of them "
+            "raises it, lowering one does not lower it. torch takes the first in reading order as the winner, and so do we: "
+            "it alone gets the gradient."
+        )
+    return [], notes
+
+
+def _max_pool_slope(writer: Writer, call: Call, index: tuple[int, ...], total: Sum) -> _Lesson:
+    """Whether the entry lost against an equal."""
+    numbers = call.arguments["input"]
+    own = float(numbers[index])
+    windows = [place for place in _outputs_over(call, index) if float(call.outputs[0][place]) == own]
+    lost = [place for place in windows if not any(factor.index == place for term in total.terms for factor in term.factors)]
+    if not lost:
+        return [], []
+    return [], [
+        f"{own:.5g} is as large as the winner of its window, but stands behind it in reading order. At such a tie the "
+        "maximum has no slope; torch gives the whole gradient to the first, and nothing to this one.".replace("-", "−")
+    ]
+
+
+def _geometry(call: Call) -> list[tuple[int, int, int, int]]:
+    """Kernel, stride, padding and dilation along each axis of a pooling."""
+    rank = int(call.step.op[-2])
+    kernel = _spread(call.arguments["kernel_size"], rank)
+    stride = _spread(call.arguments.get("stride") or kernel, rank)
+    padding, dilation = (_spread(call.arguments.get(key) or default, rank) for key, default in (("padding", 0), ("dilation", 1)))
+    return list(zip(kernel, stride, padding, dilation, strict=True))
+
+
+def _spread(size: Any, rank: int) -> list[int]:
+    return [int(size)] * rank if isinstance(size, int) else [int(one) for one in size] * (rank if len(size) == 1 else 1)
+
+
+def _window(call: Call, index: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The input's entries under one output of a pooling, in reading order."""
+    geometry = _geometry(call)
+    lead, places = index[: -len(geometry)], index[-len(geometry) :]
+    sides = call.arguments["input"].shape[-len(geometry) :]
+    axes = [
+        [at for k in range(kernel) if 0 <= (at := place * stride - padding + k * dilation) < side]
+        for place, (kernel, stride, padding, dilation), side in zip(places, geometry, sides, strict=True)
+    ]
+    return [(*lead, *entry) for entry in itertools.product(*axes)]
+
+
+def _outputs_over(call: Call, index: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The outputs of a pooling whose window holds one entry of the input."""
+    geometry = _geometry(call)
+    lead, places = index[: -len(geometry)], index[-len(geometry) :]
+    sides = call.outputs[0].shape[-len(geometry) :]
+    axes = [
+        [out for k in range(kernel) if (rest := place + padding - k * dilation) % stride == 0 and 0 <= (out := rest // stride) < side]
+        for place, (kernel, stride, padding, dilation), side in zip(places, geometry, sides, strict=True)
+    ]
+    return [(*lead, *entry) for entry in itertools.product(*axes)]
 
 
 _VALUES: dict[str, Callable[[Writer, Call, tuple[int, ...], Sum], _Lesson]] = {
     "cross_entropy": _cross_entropy,
+    "mse_loss": _squared_error,
     "max_pool1d": _max_pool,
     "max_pool2d": _max_pool,
     "max_pool3d": _max_pool,
 }
 _GRADIENTS: dict[tuple[str, str], Callable[[Writer, Call, tuple[int, ...], Sum], _Lesson]] = {
     ("cross_entropy", "input"): _cross_entropy_slope,
+    ("max_pool1d", "input"): _max_pool_slope,
+    ("max_pool2d", "input"): _max_pool_slope,
+    ("max_pool3d", "input"): _max_pool_slope,
 }

@@ -51,10 +51,8 @@ def explain_value(calls: Calls, names: Names, value: Value, index: tuple[int, ..
         else:
             total = call.rule.entry(call.arguments, call.outputs, index, _place(call, value))
             equations = _equations(writer, call, total, (symbol, latex), number)
-            if total.note:
-                notes.append(sentence(total.note))
             equations, more = value_lesson(writer, call, value, index, total, equations)
-            notes += more
+            notes += more or ([sentence(total.note)] if total.note else [])
             error = abs(number - total.result)
             verified = f"recomputed from these terms in double precision; the framework's number differs by {error:.1g}.".replace("-", "−")
     equations += _activation(calls, writer, value, index)

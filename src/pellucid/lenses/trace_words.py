@@ -116,6 +116,7 @@ _SLOPES = {
     ("linear", "input"): ("Σ over neurons of ∂L/∂z · w", r"\sum_k\frac{\partial L}{\partial z_k}w_k"),
 }
 _FORMULAS = {
+    "mse_loss": "(1/N) Σ (prediction − target)²",
     "cross_entropy": "(1/N) Σ over the examples of y·(−ln p)",
     "conv": "Σ over channels and places of the filter: x·w, + b",
     "matmul": "Σₖ (row)ₖ·(column)ₖ",
