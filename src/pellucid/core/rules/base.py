@@ -69,6 +69,14 @@ class Rule(ABC):
     ) -> Sum:
         """The chain rule for one entry of an argument: a term for each path, upstream gradient × local derivative."""
 
+    def intermediates(self, args: Arguments) -> dict[str, Tensor]:
+        """What the operation computes on the way, by name: attention's scores and weights, an LSTM's gates."""
+        return {}
+
+    def intermediate_entry(self, args: Arguments, name: str, index: Index) -> Sum:
+        """How one entry of an intermediate quantity comes about."""
+        raise KeyError(name)
+
 
 def upstream(outputs: Sequence[Tensor], grads: Gradients, output: int = 0) -> Tensor:
     """The gradient by one output, zeros where none arrives."""

@@ -25,6 +25,11 @@ FAMILIES = (
     "softmax",
     "losses",
     "class_losses",
+    "convolution",
+    "pooling",
+    "normalization",
+    "dropout",
+    "embedding",
 )
 """The modules of the rules; each names its rules in ``RULES``. Of several rules for a name the first that applies."""
 

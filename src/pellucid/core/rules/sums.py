@@ -124,6 +124,13 @@ class Terms(Sequence[Term]):
         block = next(i for i, start in enumerate(self._starts[1:]) if place < start)
         return self._blocks[block].term(place - self._starts[block])
 
+    def by_label(self) -> dict[str, tuple[int, float]]:
+        """How many terms have each label, and their exact sum."""
+        found: dict[str, list[Tensor]] = {}
+        for block in self._blocks:
+            found.setdefault(block.label, []).append(block.products())
+        return {label: (sum(map(len, products)), _exact_sum(torch.cat(products))) for label, products in found.items()}
+
 
 @dataclass(frozen=True)
 class Sum:
