@@ -105,7 +105,8 @@ def passes(name: str, tracer: str) -> tuple[Callable[[], Any], Callable[[], Any]
         model.zero_grad()
         kept: list[Any] = []
         handle = model.register_forward_hook(lambda module, args, output: kept.append(output))
-        trace = torchlens.trace(model, x, save_grads=True)
+        options = torchlens.options.CaptureOptions(save_grads="all", backward_ready=True)
+        trace = torchlens.trace(model, x, capture=options)
         handle.remove()
         trace.log_backward(loss(kept[0]))
         return trace

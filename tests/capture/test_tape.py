@@ -437,3 +437,44 @@ def test_what_a_memory_limit_dropped_is_computed_again(name: str, limit: int) ->
             assert expected.gradient is None or not expected.gradient.any()
         else:
             torch.testing.assert_close(gradient, expected.gradient, equal_nan=True, rtol=1e-4, atol=1e-5)
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(600, 512)
+        self.head = nn.Linear(512, 600, bias=False)
+        self.head.weight = self.embed.weight
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.head(self.embed(ids).tanh())
+
+
+def test_the_gradients_of_a_large_shared_weight_are_added_up() -> None:
+    torch.manual_seed(0)
+    model, ids = Tied(), torch.randint(0, 600, (2, 3))
+    tape = record_tape(model, ids, loss=total)
+    (expected,) = torch.autograd.grad(total(model(ids)), [model.embed.weight])
+    found = tape.parameters["embed.weight"].gradient
+    assert found is not None
+    torch.testing.assert_close(found, expected)
+    assert [step.index for step in tape.steps if tape.parameters["embed.weight"] in step.inputs] == [0, 2]
+
+
+def test_adding_them_up_changes_no_other_gradient() -> None:
+    class Summed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(512, 600))
+            self.same = self.weight
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (x + self.weight) + self.same
+
+    model, x = Summed(), torch.randn(512, 600)
+    tape = record_tape(model, x, loss=total)
+    expected = 2 * (x + 2 * model.weight.detach())
+    assert all(
+        value.gradient is None or value.shape == () or same(value.gradient, expected) for value in tape.values[1:]
+    )
+    torch.testing.assert_close(tape.parameters["weight"].gradient, 2 * expected)

@@ -21,7 +21,7 @@ from pellucid.capture.tape_session import Recorder, version_of
 from pellucid.capture.tape_state import StateGuard
 from pellucid.capture.tape_structures import map_tensors, tensors_in
 from pellucid.capture.tape_update import compute_updates
-from pellucid.capture.tape_values import Decision, ModuleCall, Step, Update, Value
+from pellucid.capture.tape_values import Decision, ModuleCall, Origin, Step, Update, Value
 from pellucid.core.rules.registry import rule_names
 from pellucid.errors import SettingsError, TraceError
 
@@ -29,6 +29,10 @@ __all__ = ["Failure", "Loss", "Tape", "record_tape"]
 
 Loss = Callable[..., Any] | str | Mapping[str, Callable[..., Any]] | Sequence[Callable[..., Any]] | None
 """How the loss comes about: see ``record_tape``."""
+
+
+_LARGE = 1 << 20
+"""The bytes from which the gradients of a shared parameter are added up in place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,10 +284,11 @@ class _Pass:
         tape, recorder = self.tape, self.recorder
         for prefix, module in self.model.named_modules(remove_duplicate=False):
             stem = f"{prefix}." if prefix else ""
-            for table, known, origin in (
+            tables: list[tuple[Mapping[str, Tensor | None], dict[str, Value], Origin]] = [
                 (module._parameters, tape.parameters, "parameter"),
                 (module._buffers, tape.buffers, "buffer"),
-            ):
+            ]
+            for table, known, origin in tables:
                 for name, tensor in table.items():
                     if tensor is None:
                         continue
@@ -293,6 +298,8 @@ class _Pass:
                         self.live[id(tensor)] = value
                     elif value.name != stem + name and stem + name not in value.aliases:
                         value.aliases += (stem + name,)
+                        if self.loss is not None and value.requires_grad and value.nbytes >= _LARGE:
+                            recorder.shared.add(value.id)
 
     def _enter_inputs(self, positional: tuple[Any, ...], keywords: Mapping[str, Any]) -> tuple[Any, Any]:
         """Copies of the inputs that the model may overwrite, followed by autograd where it can."""
@@ -409,12 +416,13 @@ class _Pass:
         for value in self.tape.values:
             tensor = value.tensor
             value.edge = None
+            value.uses = []
             if tensor is not None and tensor.requires_grad:
                 value.tensor = tensor.detach()
             if value.id in separated:
                 value.version = -1
         # No reference cycle is left: a tape goes when the last reference to it does.
-        recorder.modules = recorder.aliases = recorder.memory = None
+        del recorder.modules, recorder.aliases, recorder.memory
 
 
 def _run_model(model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

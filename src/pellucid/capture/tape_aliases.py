@@ -128,7 +128,7 @@ class AliasTracker:
         """Give the values after a write into the model's own tensors copies, since those will be put back."""
         self._index()
         for key in self._writes:
-            sharing = self._sharing.get(key, ())
+            sharing = self._sharing.get(key, [])
             if any(v.origin in _PROTECTED for v, _ in sharing):
                 self.before_write(sharing[0][1])
 

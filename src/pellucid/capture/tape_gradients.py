@@ -22,11 +22,40 @@ def differentiate(loss: Tensor, values: Sequence[Value]) -> None:
 
     The edges were taken when the values were made, so a later in-place operation does not confuse them.
     """
-    asked = [value for value in values if value.edge is not None]
-    edges = [e if isinstance(e := value.edge, Tensor) else GradientEdge(*e) for value in asked]
-    gradients = torch.autograd.grad(loss, edges, allow_unused=True)
-    for value, gradient in zip(asked, gradients, strict=True):
-        value.gradient = gradient
+    asked: list[tuple[Value, Any]] = []
+    for value in values:
+        if value.uses and len(value.uses) == len(value.consumers):
+            asked.extend((value, edge) for edge in reversed(value.uses))
+        elif value.edge is not None:
+            asked.append((value, value.edge))
+    edges: Any = [edge if isinstance(edge, Tensor) else GradientEdge(*edge) for _, edge in asked]
+    parts: dict[int, list[Tensor]] = {}
+    for (value, _), gradient in zip(asked, torch.autograd.grad(loss, edges, allow_unused=True), strict=True):
+        if value.uses and gradient is not None:
+            parts.setdefault(value.id, []).append(gradient)
+        else:
+            value.gradient = gradient
+    for value in values:
+        if value.id in parts:
+            value.gradient = _add_up(parts.pop(value.id), [other.gradient for other in values])
+
+
+def _add_up(parts: list[Tensor], others: Sequence[Tensor | None]) -> Tensor:
+    """The sum of a parameter's gradients by its uses, in the memory of the first where nothing else needs that."""
+    total = parts.pop(0)
+    in_place = not any(_overlap(total, other) for other in (*others, *parts, None))
+    while parts:
+        part = parts.pop(0)
+        total = total.add_(part) if in_place else total + part
+    return total
+
+
+def _overlap(gradient: Tensor, other: Tensor | None) -> bool:
+    """Whether writing a gradient might change another: they share memory, or its own entries do."""
+    storage = gradient.untyped_storage()
+    if storage.nbytes() != gradient.nbytes:
+        return True
+    return other is not None and other.untyped_storage()._cdata == storage._cdata
 
 
 def disentangle(steps: Sequence[Step], values: Sequence[Value], entangled: set[int], read: Read) -> None:

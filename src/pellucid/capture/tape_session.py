@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from pellucid.capture.source_lines import Site, find_site
@@ -44,6 +44,8 @@ class Recorder(TorchFunctionMode):
         self.modules: Any = None
         self.memory: MemoryKeeper | None = None
         self.aliases = AliasTracker(self, guard)
+        self.shared: set[int] = set()
+        """The ids of the values of large parameters that several modules share."""
         self._guard = guard
         self._known: dict[int, Value] = {}
         self._within: tuple[str, ...] = ()
@@ -90,6 +92,8 @@ class Recorder(TorchFunctionMode):
         before = [(t, self._known[id(t)]) for t in self._statistics(func, facts, args, kwargs)]
         for tensor, _ in before:
             self.aliases.before_write(tensor)
+        if self.shared and target is None:
+            args, kwargs = self._split_uses(args, kwargs)
         try:
             result = func(*args, **kwargs)
         except Exception:
@@ -97,6 +101,23 @@ class Recorder(TorchFunctionMode):
             raise
         self._note(step, result, target, before)
         return result
+
+    def _split_uses(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Give each use of a large shared parameter an edge of its own, through a view of it.
+
+        Autograd adds the gradients of several uses up in new memory, three times the parameter's; ``differentiate``
+        adds them in place.
+        """
+
+        def split(item: Any) -> Any:
+            value = self._known.get(id(item)) if isinstance(item, nn.Parameter) else None
+            if value is None or value.id not in self.shared or not torch.is_grad_enabled():
+                return item
+            view = item.view_as(item)
+            value.uses.append((view.grad_fn, 0))
+            return view
+
+        return tuple([split(item) for item in args]), {key: split(item) for key, item in kwargs.items()}
 
     def _note(self, step: Step, result: Any, target: Tensor | None, before: list[tuple[Tensor, Value]]) -> None:
         """Give the results of a step that has run their values, and add it to the tape."""

@@ -128,7 +128,8 @@ def bytes_of(tensor: Tensor) -> Tensor:
 
 def set_version(tensor: Tensor, version: int) -> None:
     """Say that a tensor, which holds what it held, was never written, so that graphs made before stay usable."""
-    change = getattr(torch._C._autograd, "_unsafe_set_version_counter", None)
+    change = getattr(torch._C, "_autograd", None)
+    change = getattr(change, "_unsafe_set_version_counter", None)
     if change is None:
         return
     try:
@@ -140,8 +141,10 @@ def set_version(tensor: Tensor, version: int) -> None:
 
 def overwrite(live: Tensor, content: Tensor) -> None:
     """Write into a tensor without raising its version, so that graphs made before stay usable."""
-    with torch.no_grad(), torch.autograd._unsafe_preserve_version_counter(live):
+    version = live._version
+    with torch.no_grad():
         live.copy_(content)
+    set_version(live, version)
 
 
 def _same_items(one: dict[Any, Any], other: dict[Any, Any]) -> bool:

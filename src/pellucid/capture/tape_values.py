@@ -58,6 +58,7 @@ class Value:
     gradient_kept: bool = True
     version: int = 0
     edge: Any = None
+    uses: list[Any] = field(default_factory=list)
     reference: weakref.ref[Tensor] | None = None
 
     @property
