@@ -34,9 +34,7 @@ def classifier() -> Trace:
     model = Classifier()
     features = torch.tensor([[2.0, 0.5, 1.0], [1.0, -1.0, 2.0]])
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.1)
-    return trace(
-        model, features, target=torch.tensor([0, 1]), loss=functional.cross_entropy, optimizer=optimizer
-    )
+    return trace(model, features, target=torch.tensor([0, 1]), loss=functional.cross_entropy, optimizer=optimizer)
 
 
 class Picture(nn.Module):
@@ -60,14 +58,36 @@ def picture() -> Trace:
     return trace(Picture(), image, target=torch.zeros(1, 1, 2, 2), loss=functional.mse_loss)
 
 
+class Normalized(nn.Module):
+    """One channel, normalised over the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(1)
+        with torch.no_grad():
+            self.norm.weight.fill_(2.0)
+            self.norm.bias.fill_(0.5)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, 1) to (batch, 1)."""
+        return self.norm(features)
+
+
+def normalized() -> Trace:
+    features = torch.tensor([[1.0], [2.0], [6.0]])
+    return trace(Normalized(), features, target=torch.tensor([[0.0], [0.0], [3.0]]), loss=functional.mse_loss)
+
+
 EXPLANATIONS: dict[str, Callable[[], Explanation]] = {
     "dense_neuron": lambda: classifier()["hidden"].neuron(0, example=0).explain(),
-    "cross_entropy": lambda: classifier().loss.explain(),
+    "cross_entropy": classifier().loss.explain,
     "prediction_minus_truth": lambda: classifier().gradient("output", (0, 0)).explain(),
     "chain_rule": lambda: classifier().gradient("hidden.weight", (1, 0)).explain(),
     "adamw_update": lambda: classifier().update("hidden.weight", (1, 0)).explain(),
+    "batch_norm": lambda: normalized()["norm"].neuron(0, example=2).explain(),
+    "batch_norm_paths": lambda: normalized().gradient("features", (2, 0)).explain(),
     "max_pool_tie": lambda: picture()["pool"].neuron(0, position=(0, 0)).explain(),
     "max_pool_loser": lambda: picture().gradient("edge", (0, 0, 1, 1)).explain(),
-    "squared_error": lambda: picture().loss.explain(),
+    "squared_error": picture().loss.explain,
     "convolution": lambda: picture()["edge"].neuron(0, position=(0, 1)).explain(),
 }

@@ -62,7 +62,9 @@ def _parse_entry(text: str) -> tuple[str, tuple[int, ...]]:
     found = _ENTRY.fullmatch(text.strip())
     if found is None:
         raise SettingsError(
-            f"{text!r} names no entry", place="--gradient", remedy="write the name and the index, as in 'fc1.weight[3,7]'"
+            f"{text!r} names no entry",
+            place="--gradient",
+            remedy="write the name and the index, as in 'fc1.weight[3,7]'",
         )
     return found["name"], tuple(int(axis) for axis in found["index"].split(","))
 

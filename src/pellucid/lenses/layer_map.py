@@ -29,7 +29,7 @@ def measure_layer_map(
     activation: Callable[[Tensor], Tensor] | None = None,
     seed: int = 0,
 ) -> LayerMap:
-    """Which one matrix does a layer (or a chain of layers without activations) amount to, and what does it do to a grid?
+    """Which one matrix does a layer (or a chain without activations) amount to, and what does it do to a grid?
 
     The layers are applied in turn: f(x) = A x + b with b = f(0) and the columns A eᵢ = f(eᵢ) − f(0). Two linear layers
     in a row are one: A = W₂W₁, b = W₂b₁ + b₂; only an activation between them makes depth count.
@@ -125,7 +125,7 @@ def _measure(
         error, total = math.nan, math.nan
     outputs = len(bias)
     precision = torch.finfo(torch.float32).eps * max(inputs, outputs) * float(values[0]) if len(values) else 0.0
-    grid, image, activated = _bend(run, inputs, outputs, left, right, activation)
+    grid, image, activated = _bend(run, inputs, outputs, left, right, activation=activation)
     kept = exact and matrix.numel() <= _MOST_ENTRIES
     return LayerMap(
         layers=names,
@@ -157,9 +157,7 @@ def _check_affine(run: Callable[[Tensor], Tensor], names: tuple[str, ...], draws
         )
 
 
-def _strongest(
-    run: Callable[[Tensor], Tensor], inputs: int, bias: Tensor, seed: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def _strongest(run: Callable[[Tensor], Tensor], inputs: int, bias: Tensor, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """The largest singular values by block power iteration on AᵀA, the adjoint by automatic differentiation."""
     generator = torch.Generator().manual_seed(seed)
     basis = torch.linalg.qr(torch.randn(inputs, _DIRECTIONS, dtype=torch.float64, generator=generator))[0]
@@ -180,6 +178,7 @@ def _bend(
     outputs: int,
     left: Tensor,
     right: Tensor,
+    *,
     activation: Callable[[Tensor], Tensor] | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """A grid on [−1, 1]², where the map sends it, and where the activation sends that."""

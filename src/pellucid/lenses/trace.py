@@ -167,7 +167,9 @@ class TracedModule:
         checked = check_index(self.name, shape, tuple(index))
         where = f", position {', '.join(map(str, places))}" if places else ""
         kind = "channel" if free and axis == 1 else "neuron"
-        title = f"{self.name or 'the model'}, {kind} {checked[axis]}" + (f", example {checked[0]}" if len(shape) > 1 else "")
+        title = f"{self.name or 'the model'}, {kind} {checked[axis]}" + (
+            f", example {checked[0]}" if len(shape) > 1 else ""
+        )
         return Entry(self._owner, "value", value, checked, title + where)
 
     def _is_spatial(self) -> bool:

@@ -16,14 +16,18 @@ from pellucid.lenses.trace_differences import check_differences
 from pellucid.lenses.trace_gradients import uses_of
 from pellucid.lenses.trace_names import Names
 from pellucid.lenses.trace_updates import check_updates
-from pellucid.results.trace_check import CheckedStep, TraceCheck
+from pellucid.results.trace_check import CheckedStep, Oracle, TraceCheck, Verdict
 
 __all__ = ["check_trace", "compare"]
+
+Comparison = tuple[Verdict, float, float, str]
+"""Verdict, worst error, its bound, and where."""
 
 _BOUND = (
     "Bound: at the entry with the largest error, the sum of n terms, computed in any order, is off by at most "
     "γ·Σ|terms| with γ = k·u/(1 − k·u), k = n + 8 roundings and u the unit roundoff of the number format (Higham 2002, "
-    "section 3.1); both computations may be off by that much. Central differences are bounded by what halving their step "
+    "section 3.1); both computations may be off by that much. Central differences are bounded by what halving their "
+    "step "
     "shows of their own error."
 )
 
@@ -57,7 +61,7 @@ def check_trace(calls: Calls, names: Names, model: str, *, differences: int, see
     )
 
 
-def compare(found: Tensor, expected: Tensor, terms_at: Callable[[tuple[int, ...]], Sum]) -> tuple[str, float, float, str]:
+def compare(found: Tensor, expected: Tensor, terms_at: Callable[[tuple[int, ...]], Sum]) -> Comparison:
     """Verdict, worst error, its bound and its place.
 
     Args:
@@ -80,7 +84,7 @@ def compare(found: Tensor, expected: Tensor, terms_at: Callable[[tuple[int, ...]
     if not expected.dtype.is_floating_point:
         return "disagrees", worst, 0.0, f"at {index}"
     bound = _bound(terms_at(index), float(theirs[index]), expected)
-    verdict = "within bound" if worst <= bound else "disagrees"
+    verdict: Verdict = "within bound" if worst <= bound else "disagrees"
     return verdict, worst, bound, f"at {index}: {float(ours[index]):.8g} and {float(theirs[index]):.8g}"
 
 
@@ -96,31 +100,30 @@ def _bound(total: Sum, value: float, expected: Tensor) -> float:
     return 2 * gamma * (size * grown + abs(value)) + smallest
 
 
-def _checked(call: Call, oracle: str, verdict: str, error: float, bound: float, detail: str) -> CheckedStep:
-    return CheckedStep(call.step.index, call.step.op, call.step.module, oracle, verdict, error, bound, detail)  # type: ignore[arg-type]  # both are among the literals
+def _checked(call: Call, oracle: Oracle, found: Comparison) -> CheckedStep:
+    return CheckedStep(call.step.index, call.step.op, call.step.module, oracle, *found)
 
 
 def _check_forward(call: Call) -> CheckedStep:
     """One step's outputs, from the definition."""
     nan = math.nan
     if call.step.identity:
-        return _checked(call, "forward replay", "bit-equal", 0.0, 0.0, "")
+        return _checked(call, "forward replay", ("bit-equal", 0.0, 0.0, ""))
     rule = call.rule
     if rule is None:
-        return _checked(call, "forward replay", "opaque", nan, nan, f"no rule for {call.step.function}")
+        return _checked(call, "forward replay", ("opaque", nan, nan, f"no rule for {call.step.function}"))
     if call.step.autocast is not None:
-        return _checked(
-            call, "forward replay", "not comparable", nan, nan, f"mixed precision rounds its inputs to {call.step.autocast}"
-        )
+        why = f"mixed precision rounds its inputs to {call.step.autocast}"
+        return _checked(call, "forward replay", ("not comparable", nan, nan, why))
     found = rule.forward(call.arguments, call.outputs)
-    worst = ("bit-equal", 0.0, 0.0, "")
+    worst: Comparison = ("bit-equal", 0.0, 0.0, "")
     for place, (ours, theirs) in enumerate(zip(found, call.outputs, strict=False)):
         one = compare(ours, theirs, lambda index, at=place: rule.entry(call.arguments, call.outputs, index, at))
         worst = max(worst, one, key=_severity)
-    return _checked(call, "forward replay", *worst)
+    return _checked(call, "forward replay", worst)
 
 
-def _severity(one: tuple[str, float, float, str]) -> tuple[int, float]:
+def _severity(one: Comparison) -> tuple[int, float]:
     return ("bit-equal", "within bound", "disagrees").index(one[0]), one[1]
 
 
@@ -136,9 +139,9 @@ def _check_backward(calls: Calls, names: Names, value: Value) -> CheckedStep | N
     if any(use.call.rule is None for use in uses):
         opaque = next(use.call for use in uses if use.call.rule is None)
         where = f"{name} goes into {opaque.place}, which has no rule"
-        return _checked(opaque, "backward against autograd", "opaque", math.nan, math.nan, where)
+        return _checked(opaque, "backward against autograd", ("opaque", math.nan, math.nan, where))
     if any(use.call.step.autocast is not None for use in uses):
-        return _checked(first, "backward against autograd", "not comparable", math.nan, math.nan, "mixed precision")
+        return _checked(first, "backward against autograd", ("not comparable", math.nan, math.nan, "mixed precision"))
     total: Tensor | None = None
     for use in uses:
         shares = _shares(use.call)
@@ -156,7 +159,7 @@ def _check_backward(calls: Calls, names: Names, value: Value) -> CheckedStep | N
     bound *= len(uses)
     if verdict == "disagrees" and error <= bound:
         verdict = "within bound"
-    return _checked(first, "backward against autograd", verdict, error, bound, detail and f"∂L/∂{name} {detail}")
+    return _checked(first, "backward against autograd", (verdict, error, bound, detail and f"∂L/∂{name} {detail}"))
 
 
 def _shares(call: Call) -> dict[str, Tensor]:
@@ -168,4 +171,3 @@ def _shares(call: Call) -> dict[str, Tensor]:
     if cached is None:
         cached = call.__dict__["_shares"] = call.rule.backward(call.arguments, call.outputs, call.gradients)
     return cached
-

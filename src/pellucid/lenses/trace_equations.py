@@ -98,9 +98,7 @@ class Writer:
 
     def term(self, call: Call, term: Term, local: str = "", labels: Mapping[str, str] | None = None) -> ExplainedTerm:
         """One term with its factors' symbols; a product of +1 and one other number shows the other number alone."""
-        factors = tuple(
-            self.factor(call, factor, local) for factor in term.factors if not self._is_seed(call, factor)
-        )
+        factors = tuple(self.factor(call, factor, local) for factor in term.factors if not self._is_seed(call, factor))
         names = {factor.name for factor in term.factors}
         label = "" if set(term.label.split(" · ")) <= names else plain(term.label)
         label = (labels or {}).get(term.label, label)
@@ -111,6 +109,8 @@ class Writer:
     def factor(self, call: Call, factor: Factor, local: str = "") -> ExplainedFactor:
         """One factor: an argument's entry, an output's, a gradient's, or a number of the rule's own."""
         value, gradient = self._value_of(call, factor.name)
+        if value is not None and factor.index is None and not gradient:
+            return ExplainedFactor(*self.symbols.of(value), factor.value, None)
         if value is None or factor.index is None:
             text, latex = self._own(call, factor, local)
             return ExplainedFactor(text, latex, factor.value, None)

@@ -69,7 +69,7 @@ def explain_gradient(calls: Calls, names: Names, value: Value, index: tuple[int,
     writer = Writer(symbols, names, _batch(calls, value))
     own = symbols.entry(value, index)
     left = symbols.gradient(value, index)
-    equations, notes, found = _paths(writer, calls, value, index, left, number)
+    equations, notes, found = _paths(writer, calls, value, index, number)
     chain = _strongest(writer, calls, value, index, left) if equations else None
     equations += [] if chain is None else [chain]
     steps = [calls.tape.steps[one] for one in dict.fromkeys(value.consumers)]
@@ -97,9 +97,10 @@ def explain_gradient(calls: Calls, names: Names, value: Value, index: tuple[int,
 
 
 def _paths(
-    writer: Writer, calls: Calls, value: Value, index: tuple[int, ...], left: tuple[str, str], number: float
+    writer: Writer, calls: Calls, value: Value, index: tuple[int, ...], number: float
 ) -> tuple[list[Equation], list[str], float | None]:
     """Equations for all uses, what else is to be said, and their sum (None where a use has no rule)."""
+    left = writer.symbols.gradient(value, index)
     if value is calls.tape.loss:
         return [], ["This is the loss itself: moving it by ε moves it by ε. Here backpropagation starts."], 1.0
     uses = uses_of(calls, value)
@@ -127,13 +128,12 @@ def _paths(
         wording = gradient_wording(use.call.step.op, use.argument, len(total.terms) > 1)
         side = left if len(uses) == 1 else (f"share of {use.call.place}", r"\text{share}")
         shown = number if len(uses) == 1 else total.value
-        equations.append(
-            writer.equation(use.call, total, side, wording, value=shown, local=_slope(writer, use, value, index))
-        )
-        more, words = gradient_lesson(writer, use.call, use.argument, index, total)
+        local = _slope(writer, use, value, index)
+        equation = writer.equation(use.call, total, side, wording, value=shown, local=local)
+        told, words = gradient_lesson(writer, use.call, use.argument, index, total, equation=equation)
         if total.note and not words:
             notes.append(sentence(total.note))
-        equations += more
+        equations += told
         notes += words
     return equations, notes, whole if len(known) == len(uses) else None
 
@@ -241,5 +241,6 @@ def _why_none(calls: Calls, value: Value) -> str:
         return "ask about a floating-point value: integers have no slope"
     if value.origin == "parameter" and not value.requires_grad:
         return "the parameter is frozen: call requires_grad_() on it to see its gradient"
-    return "the loss does not depend on it (it is detached, unused, or frozen); ask about a value that leads to the loss"
-
+    return (
+        "the loss does not depend on it (it is detached, unused, or frozen); ask about a value that leads to the loss"
+    )

@@ -122,7 +122,10 @@ def _sgd(given: _Given) -> list[Line]:
         rf"\mu b_0+(1-\tau) {latex}" if held is not None else latex, terms,
     )  # fmt: skip
     if given.settings.get("nesterov"):
-        moves = [("", [step, (name, latex, slope)]), ("look ahead", [step, ("μ", r"\mu", momentum), ("b", "b", buffer.value())])]
+        moves = [
+            ("", [step, (name, latex, slope)]),
+            ("look ahead", [step, ("μ", r"\mu", momentum), ("b", "b", buffer.value())]),
+        ]
         return [*lines, buffer, _move(f"−lr·{name} − lr·μ·b", rf"-\eta {latex}-\eta\mu b", moves, meaning)]
     return [*lines, buffer, _move("−lr·b", r"-\eta b", [("", [step, ("b", "b", buffer.value())])], meaning)]
 
@@ -153,12 +156,12 @@ def _adam(given: _Given) -> list[Line]:
         ],
     )  # fmt: skip
     power = f"{time:.0f}"
-    fair_mean = _corrected("m", "β₁", r"\beta_1", mean.value(), 1 - first**time, power)
+    fair_mean = _corrected("m", "β₁", r"\beta_1", mean.value(), left=1 - first**time, power=power)
     spread = square.value()
     lines += [mean, square]
     if given.settings.get("amsgrad"):
         spread = torch.maximum(given.held("max_exp_avg_sq", zero), spread)
-    fair_square = _corrected("v", "β₂", r"\beta_2", spread, 1 - second**time, power)
+    fair_square = _corrected("v", "β₂", r"\beta_2", spread, left=1 - second**time, power=power)
     lines += [fair_mean, fair_square]
     rate, tiny = given.number("lr"), given.number("eps")
     divisor = 1 / (fair_square.value().sqrt() + tiny)
@@ -211,7 +214,12 @@ def _rmsprop(given: _Given) -> list[Line]:
     factor = (f"1/(√({under})+ε)", rf"\frac{{1}}{{\sqrt{{{under_latex}}}+\epsilon}}", divisor)
     step, momentum = ("−lr", r"-\eta", -given.number("lr")), given.number("momentum")
     if float(momentum) == 0:
-        return [*lines, _move(f"−lr·{name}·{factor[0]}", rf"-\eta {latex}{factor[1]}", [("", [step, (name, latex, slope), factor])])]
+        return [
+            *lines,
+            _move(
+                f"−lr·{name}·{factor[0]}", rf"-\eta {latex}{factor[1]}", [("", [step, (name, latex, slope), factor])]
+            ),
+        ]
     buffer = Line(
         "The velocity", "", "b", "b", f"μ·b₀ + {name}·{factor[0]}", rf"\mu b_0+{latex}{factor[1]}",
         [
@@ -235,10 +243,14 @@ def _adagrad(given: _Given) -> list[Line]:
     rate = given.number("lr") / (1 + (time - 1) * given.number("lr_decay"))
     divisor = 1 / (total.value().sqrt() + given.number("eps"))
     factors = [("−lr", r"-\eta", -rate), (name, latex, slope), ("1/(√s+ε)", r"\frac{1}{\sqrt{s}+\epsilon}", divisor)]
-    return [*lines, total, _move(f"−lr·{name}/(√s+ε)", rf"-\eta\frac{{{latex}}}{{\sqrt{{s}}+\epsilon}}", [("", factors)])]
+    return [
+        *lines,
+        total,
+        _move(f"−lr·{name}/(√s+ε)", rf"-\eta\frac{{{latex}}}{{\sqrt{{s}}+\epsilon}}", [("", factors)]),
+    ]
 
 
-def _corrected(letter: str, beta: str, latex: str, value: Tensor, left: Tensor, power: str) -> Line:
+def _corrected(letter: str, beta: str, latex: str, value: Tensor, *, left: Tensor, power: str) -> Line:
     """A running mean that started at 0, divided by the weight that it has gathered."""
     what = "mean" if letter == "m" else "square"
     return Line(

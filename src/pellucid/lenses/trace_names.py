@@ -135,7 +135,9 @@ def check_index(name: str, shape: Sequence[int], index: object) -> tuple[int, ..
     ranges = ", ".join(f"0–{side - 1}" if side else "none" for side in shape)
     remedy = f"give {len(shape)} integers, in the ranges {ranges}" if shape else "it is one number: give ()"
     if not isinstance(axes, tuple | list) or len(axes) != len(shape) or not all(isinstance(axis, int) for axis in axes):
-        raise SettingsError(f"{index!r} is no index of {name}, whose shape is {_sides(shape)}", place=name, remedy=remedy)
+        raise SettingsError(
+            f"{index!r} is no index of {name}, whose shape is {_sides(shape)}", place=name, remedy=remedy
+        )
     if any(not -side <= axis < side for axis, side in zip(axes, shape, strict=True)):
         raise SettingsError(
             f"the index {tuple(axes)} lies outside {name}, whose shape is {_sides(shape)}", place=name, remedy=remedy

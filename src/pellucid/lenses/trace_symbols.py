@@ -12,7 +12,8 @@ __all__ = ["Symbols", "entry_text", "plain"]
 
 _LETTERS = {
     "z": "linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d matmul mm bmm addmm einsum",
-    "a": "relu relu6 leaky_relu elu selu celu gelu silu mish sigmoid tanh hardtanh hardswish hardsigmoid softplus prelu",
+    "a": "relu relu6 leaky_relu elu selu celu gelu silu mish sigmoid tanh hardtanh hardswish hardsigmoid softplus "
+    "prelu",
     "p": "softmax",
     "ℓ": "log_softmax",
     "n": "batch_norm layer_norm group_norm instance_norm rms_norm normalize",
@@ -120,12 +121,14 @@ def plain(latex: str) -> str:
     >>> plain(r"\frac{e^{s}}{\sum_j e^{s_j}}"), plain(r"\max(0,x)")
     ('(e^s)/(Σ_j e^(s_j))', 'max(0,x)')
     """
-    text = latex
+    text = re.sub(r"\\hat\{?\s*(\w)\}?", "\\1\u0302", latex)
     for _ in range(4):
         text = re.sub(r"\\[dt]?frac\{((?:[^{}]|\{[^{}]*\})*)\}\{((?:[^{}]|\{[^{}]*\})*)\}", r"(\1)/(\2)", text)
     text = re.sub(r"\\frac(\w)(\w)", r"(\1/\2)", text)
     text = re.sub(r"\\sqrt\{((?:[^{}]|\{[^{}]*\})*)\}", r"√(\1)", text)
     for word in sorted(_WORDS, key=len, reverse=True):
-        text = re.sub(re.escape(word) + (r"(?![A-Za-z])" if word[-1].isalpha() else ""), lambda _, w=word: _WORDS[w], text)
+        text = re.sub(
+            re.escape(word) + (r"(?![A-Za-z])" if word[-1].isalpha() else ""), lambda _, w=word: _WORDS[w], text
+        )
     text = re.sub(r"\{(\w)\}", r"\1", text)
     return text.replace(r"\{", "{").replace(r"\}", "}").replace("{", "(").replace("}", ")").replace("-", "−").strip()

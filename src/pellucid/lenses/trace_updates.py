@@ -13,8 +13,15 @@ from pellucid.lenses.trace_moves import Line, write_move
 from pellucid.lenses.trace_names import Names
 from pellucid.lenses.trace_symbols import entry_text
 from pellucid.lenses.trace_values import walk_on_from
-from pellucid.results.explanation import EntryReference, Equation, ExplainedFactor, ExplainedTerm, Explanation, SymbolMeaning
-from pellucid.results.trace_check import CheckedStep
+from pellucid.results.explanation import (
+    EntryReference,
+    Equation,
+    ExplainedFactor,
+    ExplainedTerm,
+    Explanation,
+    SymbolMeaning,
+)
+from pellucid.results.trace_check import CheckedStep, Verdict
 
 __all__ = ["check_updates", "explain_update"]
 
@@ -46,7 +53,8 @@ def explain_update(calls: Calls, names: Names, value: Value, index: tuple[int, .
         equations.append(_equation(lines[-1], gradient, moved))
         error = abs(total - moved)
         verified = (
-            f"{update.kind} itself, run on a copy, moves it from {before:.8g} to {after:.8g}, by {moved:.6g}; the terms "
+            f"{update.kind} itself, run on a copy, moves it from {before:.8g} to {after:.8g}, by {moved:.6g}; the "
+            "terms "
             f"differ from that by {error:.1g}, the rounding of {str(update.before.dtype).removeprefix('torch.')}."
         ).replace("-", "−")
         notes += _lessons(update, index)
@@ -104,7 +112,8 @@ def _lessons(update: Update, index: tuple[int, ...]) -> list[str]:
     gradient = float(update.gradient[index])
     if update.kind in ("Adam", "AdamW", "NAdam", "RAdam") and first:
         said.append(
-            "This is the first step: after the correction for the empty start, m̂ is the gradient itself and v̂ its square, "
+            "This is the first step: after the correction for the empty start, m̂ is the gradient itself and v̂ its "
+            "square, "
             "so the step is about the learning rate, whatever the gradient's size; only its sign counts."
         )
     if gradient == 0:
@@ -132,9 +141,9 @@ def check_updates(calls: Calls) -> list[CheckedStep]:
         worst = float((error - bound).max()) if error.numel() else 0.0
         at = int((error / bound).argmax()) if error.numel() else 0
         exact = not bool(error.any())
-        verdict = "bit-equal" if exact else "within bound" if worst <= 0 else "disagrees"
+        verdict: Verdict = "bit-equal" if exact else "within bound" if worst <= 0 else "disagrees"
         largest, allowed = (float(one.reshape(-1)[at]) if error.numel() else 0.0 for one in (error, bound))
-        found.append(CheckedStep(-1, name, "", "update terms", verdict, largest, allowed, ""))  # type: ignore[arg-type]  # a literal
+        found.append(CheckedStep(-1, name, "", "update terms", verdict, largest, allowed, ""))
     return found
 
 

@@ -19,8 +19,26 @@ __all__ = ["explain_value", "sentence", "source_of", "walk_on_from"]
 
 _MOST_REFERENCES = 5
 _POINTWISE = frozenset(
-    "relu relu6 leaky_relu elu selu celu gelu silu mish sigmoid tanh hardtanh hardswish hardsigmoid softplus "
-    "softsign logsigmoid threshold".split()
+    [
+        "relu",
+        "relu6",
+        "leaky_relu",
+        "elu",
+        "selu",
+        "celu",
+        "gelu",
+        "silu",
+        "mish",
+        "sigmoid",
+        "tanh",
+        "hardtanh",
+        "hardswish",
+        "hardsigmoid",
+        "softplus",
+        "softsign",
+        "logsigmoid",
+        "threshold",
+    ]
 )
 
 
@@ -51,10 +69,11 @@ def explain_value(calls: Calls, names: Names, value: Value, index: tuple[int, ..
         else:
             total = call.rule.entry(call.arguments, call.outputs, index, _place(call, value))
             equations = _equations(writer, call, total, (symbol, latex), number)
-            equations, more = value_lesson(writer, call, value, index, total, equations)
+            equations, more = value_lesson(writer, call, index, total, equations)
             notes += more or ([sentence(total.note)] if total.note else [])
             error = abs(number - total.result)
-            verified = f"recomputed from these terms in double precision; the framework's number differs by {error:.1g}.".replace("-", "−")
+            off = f"{error:.1g}".replace("-", "−")
+            verified = f"recomputed from these terms in double precision; the framework's number differs by {off}."
     equations += _activation(calls, writer, value, index)
     if len(equations) > 1 and equations[-1].title.startswith("Then "):
         symbol, latex, number = equations[-1].symbol, equations[-1].latex, equations[-1].value
@@ -101,7 +120,7 @@ def walk_on_from(equations: list[Equation], *more: EntryReference | None) -> tup
                 if factor.reference is not None:
                     found.setdefault(factor.reference.call, factor.reference)
     kept = list(found.values())[: _MOST_REFERENCES - len(more)]
-    return tuple([*kept, *(one for one in more if one is not None and one not in kept)])
+    return (*kept, *(one for one in more if one is not None and one not in kept))
 
 
 def _equations(writer: Writer, call: Call, total: Sum, left: tuple[str, str], number: float) -> list[Equation]:
@@ -129,9 +148,7 @@ def _in_letters(writer: Writer, call: Call, wording: Wording) -> Wording:
     bias = call.addresses.get("bias")
     b = writer.symbols.of(bias) if bias is not None else ("", "")
     last = (f" + {b[0]}", f" + {b[1]}") if bias is not None else ("", "")
-    return replace(
-        wording, formula=f"Σⱼ {a[0]}ⱼ·{w[0]}ⱼ{last[0]}", formula_latex=rf"\sum_j {a[1]}_j {w[1]}_j{last[1]}"
-    )
+    return replace(wording, formula=f"Σⱼ {a[0]}ⱼ·{w[0]}ⱼ{last[0]}", formula_latex=rf"\sum_j {a[1]}_j {w[1]}_j{last[1]}")
 
 
 def _activation(calls: Calls, writer: Writer, value: Value, index: tuple[int, ...]) -> list[Equation]:

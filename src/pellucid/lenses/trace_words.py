@@ -18,10 +18,14 @@ _VALUES: dict[str, tuple[str, str]] = {
     "conv": (
         "The filter at this place",
         "The filter lies over one patch of the input: each number of the patch is multiplied by the filter's weight "
-        "there, and the products and the filter's bias are added up. The same weights serve every place. Places outside "
+        "there, and the products and the filter's bias are added up. The same weights serve every place. Places "
+        "outside "
         "the input (the padding) count as 0.",
     ),
-    "max_pool": ("The largest of the window", "Only the largest number of the window passes; the others leave no trace."),
+    "max_pool": (
+        "The largest of the window",
+        "Only the largest number of the window passes; the others leave no trace.",
+    ),
     "avg_pool": ("The mean of the window", "Every number of the window counts the same."),
     "batch_norm": (
         "Shift, scale, and stretch",
@@ -41,7 +45,8 @@ _VALUES: dict[str, tuple[str, str]] = {
     "embedding": ("A row of the table", "The token's number picks one row of the table; nothing is computed."),
     "dropout": (
         "Kept or dropped",
-        "In training each number is dropped with probability p, and what stays is divided by 1 − p so that the expected "
+        "In training each number is dropped with probability p, and what stays is divided by 1 − p so that the "
+        "expected "
         "value is unchanged. In evaluation everything passes.",
     ),
     "cross_entropy": (
@@ -52,12 +57,14 @@ _VALUES: dict[str, tuple[str, str]] = {
     "mean": ("The mean", "All numbers are added up and divided by their count."),
     "scaled_dot_product_attention": (
         "A weighted mean of values",
-        "Each position asks with its query how well every position's key fits; softmax turns the fits into weights that "
+        "Each position asks with its query how well every position's key fits; softmax turns the fits into weights "
+        "that "
         "add up to 1, and the output is the mean of the values with these weights.",
     ),
     "lstm": (
         "A gated memory",
-        "Four gates, each a number between 0 and 1 (or −1 and 1 for the candidate), decide what the cell forgets, writes "
+        "Four gates, each a number between 0 and 1 (or −1 and 1 for the candidate), decide what the cell forgets, "
+        "writes "
         "and shows.",
     ),
 }
@@ -73,7 +80,8 @@ _GRADIENTS: dict[tuple[str, str], tuple[str, str]] = {
     ),
     ("linear", "input"): (
         "One path for each neuron it feeds",
-        "The number goes into every neuron of the layer. Through each it moves the loss by the neuron's ∂L/∂z times the "
+        "The number goes into every neuron of the layer. Through each it moves the loss by the neuron's ∂L/∂z times "
+        "the "
         "weight of the connection; the gradient is the sum over these paths.",
     ),
     ("conv", "weight"): (
@@ -92,7 +100,8 @@ _GRADIENTS: dict[tuple[str, str], tuple[str, str]] = {
     ),
     ("cross_entropy", "input"): (
         "Prediction minus truth",
-        "Softmax and the logarithm of cross-entropy together have the simplest slope there is: the probability given to "
+        "Softmax and the logarithm of cross-entropy together have the simplest slope there is: the probability given "
+        "to "
         "the class, minus 1 if it is the true one (p − y).",
     ),
     ("batch_norm", "input"): (
@@ -116,6 +125,9 @@ _SLOPES = {
     ("linear", "input"): ("Σ over neurons of ∂L/∂z · w", r"\sum_k\frac{\partial L}{\partial z_k}w_k"),
 }
 _FORMULAS = {
+    "batch_norm": "(x − μ)·r·w + b",
+    "layer_norm": "(x − μ)·r·w + b",
+    "max_pool": "the largest of the window",
     "mse_loss": "(1/N) Σ (prediction − target)²",
     "cross_entropy": "(1/N) Σ over the examples of y·(−ln p)",
     "conv": "Σ over channels and places of the filter: x·w, + b",

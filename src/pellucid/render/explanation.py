@@ -34,7 +34,7 @@ def _text(result: Explanation) -> str:
     lines = [result.title, "─" * min(_WIDTH, len(result.title))]
     lines.append(f"{result.symbol} = {factor_number(result.value)}")
     if result.source_text:
-        lines.append(f"{result.source_file}:{result.source_line}   {result.source_text}")
+        lines.append(_shortened(f"{result.source_file}:{result.source_line}   {result.source_text}"))
     for number, equation in enumerate(result.equations, start=1):
         lines += ["", *_equation(equation, f"{number}. " if len(result.equations) > 1 else "")]
     if result.notes:
@@ -46,6 +46,10 @@ def _text(result: Explanation) -> str:
     if result.walk_on:
         lines += ["", "Walk on:", *(f"  {reference.call}.explain()" for reference in result.walk_on)]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…"
 
 
 def _equation(equation: Equation, number: str) -> list[str]:
@@ -70,9 +74,7 @@ def _equation(equation: Equation, number: str) -> list[str]:
 def _sum_rows(equation: Equation) -> list[str]:
     """Names, products and values in three columns, a rule, and the sum."""
     shown = show_sum(equation)
-    rows = [
-        (_name(term), _product(term), value) for term, value in zip(equation.terms, shown.terms, strict=True)
-    ]
+    rows = [(_name(term), _product(term), value) for term, value in zip(equation.terms, shown.terms, strict=True)]
     if equation.others:
         rows.append((_others(equation), "", shown.others))
     if shown.rounding:

@@ -33,7 +33,9 @@ def _rich(result: TraceCheck) -> Group:
     parts: list[object] = [make_table(_title(result), ("oracle", *_ORDER, "error ÷ bound", "worst at"), _rows(result))]
     wrong = [item for item in result.checks if item.verdict == "disagrees"]
     if wrong:
-        rows = [(_place(item), item.oracle, number(item.error, 3), number(item.bound, 3), item.detail) for item in wrong]
+        rows = [
+            (_place(item), item.oracle, number(item.error, 3), number(item.bound, 3), item.detail) for item in wrong
+        ]
         parts.append(make_table("Disagreements", ("step", "oracle", "error", "bound", "where"), rows[:_MOST_LISTED]))
     unseen = [item for item in result.checks if item.verdict in ("opaque", "not comparable")]
     if unseen:

@@ -40,7 +40,13 @@ def _rich(result: TraceOutline) -> Group:
     parts: list[object] = [steps]
     if result.parameters:
         weights = [
-            (item.name, _shape(item.shape), number(item.weight_norm, 3), _known(item.gradient_norm), _known(item.update_norm))
+            (
+                item.name,
+                _shape(item.shape),
+                number(item.weight_norm, 3),
+                _known(item.gradient_norm),
+                _known(item.update_norm),
+            )
             for item in result.parameters[:_MOST_LISTED]
         ]
         names = ("parameter", "shape", "|weight|", "|gradient|", "|move|")

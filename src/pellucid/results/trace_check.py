@@ -7,8 +7,9 @@ from typing import ClassVar, Literal
 
 from pellucid.results.base import Result
 
-__all__ = ["CheckedStep", "TraceCheck", "Verdict"]
+__all__ = ["CheckedStep", "Oracle", "TraceCheck", "Verdict"]
 
+Oracle = Literal["forward replay", "backward against autograd", "central differences", "update terms"]
 Verdict = Literal["bit-equal", "within bound", "disagrees", "opaque", "not comparable"]
 
 
@@ -19,7 +20,7 @@ class CheckedStep:
     step: int  # −1 for an update
     name: str  # "linear", or the parameter
     module: str
-    oracle: Literal["forward replay", "backward against autograd", "central differences", "update terms"]
+    oracle: Oracle
     verdict: Verdict
     error: float  # worst absolute difference; nan where nothing was compared
     bound: float  # the rounding allowed; nan where nothing was compared

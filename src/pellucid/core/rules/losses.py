@@ -45,7 +45,7 @@ class EntryLoss(Rule):
     def divisor(self, args: Arguments, shape: torch.Size) -> float:
         """What the sum is divided by."""
         count = math.prod(shape)
-        return {"mean": count, "batchmean": shape[0] if shape else 1}.get(reduction_of(args), 1)
+        return float({"mean": count, "batchmean": shape[0] if shape else 1}.get(reduction_of(args), 1))
 
     def _shape(self, args: Arguments) -> torch.Size:
         """The shape of the entries."""
