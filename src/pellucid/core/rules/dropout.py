@@ -1,7 +1,8 @@
 """Dropout: entries (or whole channels) drawn to be 0, the others scaled up so that the mean stays.
 
-Source: Srivastava et al. 2014. What was drawn is read off: an entry was kept if its output is not 0. Where the input itself is 0 this cannot be seen;
-there the call's ``mask`` decides if the capture recorded one, and otherwise the entry counts as dropped.
+Source: Srivastava et al. 2014. What was drawn is read off: an entry was kept if its output is not 0. Where the input
+itself is 0 this cannot be seen; there the call's ``mask`` decides if the capture recorded one, and otherwise the entry
+counts as dropped.
 """
 
 from __future__ import annotations

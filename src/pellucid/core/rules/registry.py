@@ -30,6 +30,11 @@ FAMILIES = (
     "normalization",
     "dropout",
     "embedding",
+    "distances",
+    "attention",
+    "ranking",
+    "recurrent",
+    "verdicts",
 )
 """The modules of the rules; each names its rules in ``RULES``. Of several rules for a name the first that applies."""
 

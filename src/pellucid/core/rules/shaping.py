@@ -278,7 +278,7 @@ RULES: tuple[Rule, ...] = (
         "y=x",
     ),
     Detach("detach data", "input", _same, "y=x"),
-    View("to type type_as float double half bfloat16", _CAST, _same, "y=x"),
+    View("to type type_as float double half bfloat16 long int short char byte bool", _CAST, _same, "y=x"),
     Pieces("split split_with_sizes", "input, split_size_or_sections, dim=0", _split),
     Pieces("chunk", "input, chunks, dim=0", _chunk),
     Unbind(),
