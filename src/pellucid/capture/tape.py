@@ -4,145 +4,31 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pellucid.capture.source_lines import Site, Source, is_foreign, resolve
-from pellucid.capture.tape_gradients import differentiate, disentangle, recompute_gradient
+from pellucid.capture.tape_contents import Tape
+from pellucid.capture.tape_failures import Failure, explain_failure, locate_failure
+from pellucid.capture.tape_gradients import differentiate, disentangle
+from pellucid.capture.tape_loss import Loss, compute_losses, loss_functions
 from pellucid.capture.tape_memory import MemoryKeeper, choose_gradients
 from pellucid.capture.tape_modules import ModuleTracker
-from pellucid.capture.tape_replay import recompute
 from pellucid.capture.tape_session import Recorder, version_of
 from pellucid.capture.tape_state import StateGuard
 from pellucid.capture.tape_structures import map_tensors, tensors_in
 from pellucid.capture.tape_update import compute_updates
-from pellucid.capture.tape_values import Decision, ModuleCall, Origin, Step, Update, Value
+from pellucid.capture.tape_values import Origin, Value
 from pellucid.core.rules.registry import rule_names
 from pellucid.errors import SettingsError, TraceError
 
 __all__ = ["Failure", "Loss", "Tape", "record_tape"]
 
-Loss = Callable[..., Any] | str | Mapping[str, Callable[..., Any]] | Sequence[Callable[..., Any]] | None
-"""How the loss comes about: see ``record_tape``."""
-
-
 _LARGE = 1 << 20
 """The bytes from which the gradients of a shared parameter are added up in place."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Where a pass ended early.
-
-    Attributes:
-        phase: "forward", "loss", "backward" or "update".
-        module: The qualified name of the module that ran; "" for the model itself.
-        function: The torch function that raised; "" if it was the module's own code.
-        source: The person's line.
-        message: What was raised.
-    """
-
-    phase: str
-    module: str
-    function: str
-    source: Source | None
-    message: str
-
-
-@dataclass(eq=False)
-class Tape:
-    """Everything that one pass computed.
-
-    Attributes:
-        steps: The operations, in the order in which they ran.
-        values: The tensors, in the order in which they came about; ``values[v.id] is v``.
-        calls: The calls of modules, in the order in which they began.
-        decisions: The places where a number left the tensors.
-        inputs: The inputs (and the target) by path.
-        parameters: All parameters of the model by their first name, used or not.
-        buffers: The buffers that were used, by name, as they were before.
-        outputs: What the model returned, by path: "output" for one tensor, "logits", "[1]", "hidden_states[3]".
-        losses: The losses by name, each a scalar.
-        loss: What was differentiated: the only loss, or the sum of all; None for a forward pass alone.
-        updates: The optimiser's update of each parameter, by name.
-        training: Whether the model was in training mode.
-        failure: Where the pass ended early; None for a whole one.
-    """
-
-    steps: list[Step]
-    values: list[Value]
-    calls: list[ModuleCall]
-    decisions: list[Decision]
-    inputs: dict[str, Value] = field(default_factory=dict)
-    parameters: dict[str, Value] = field(default_factory=dict)
-    buffers: dict[str, Value] = field(default_factory=dict)
-    outputs: dict[str, Value] = field(default_factory=dict)
-    losses: dict[str, Value] = field(default_factory=dict)
-    loss: Value | None = None
-    updates: dict[str, Update] = field(default_factory=dict)
-    training: bool = False
-    failure: Failure | None = None
-
-    def read(self, value: Value) -> Tensor:
-        """A value's numbers, computed again if they were not kept.
-
-        Raises:
-            TraceError: It is a parameter or buffer that was changed since, or it cannot be computed again.
-        """
-        tensor = value.tensor
-        if tensor is None:
-            return recompute(self.steps, [value], {})[value.id]
-        if value.producer is None and value.version >= 0 and version_of(tensor) != value.version:
-            raise TraceError(
-                f"{value.name or 'an input'} has changed since it was traced",
-                place=f"{value.origin} {value.name}",
-                remedy="trace again, or explain the trace before the next optimiser step",
-            )
-        return tensor
-
-    def read_gradient(self, value: Value) -> Tensor | None:
-        """The loss's derivative by a value, computed again if it was not kept; None where there is none."""
-        if value.gradient_kept:
-            return value.gradient
-        known: dict[int, Tensor] = {}
-
-        def read(one: Value) -> Tensor:
-            if one.tensor is not None:
-                return self.read(one)
-            if one.id not in known:
-                known.update(recompute(self.steps, [one], known))
-            return known[one.id]
-
-        return recompute_gradient(value, self.steps, self.values, read)
-
-    def replay(self, edits: Mapping[int, Tensor], wanted: Sequence[Value]) -> list[Tensor]:
-        """What values would be if others had other numbers, with every operation and every random draw as recorded.
-
-        Args:
-            edits: The other numbers, by value id.
-            wanted: The values asked for.
-
-        Returns:
-            Their numbers, in order. Branches that the model took stay taken (see ``decisions``).
-        """
-        changed = set(edits)
-        for step in self.steps:
-            if any(value.id in changed for value in step.inputs):
-                changed.update(v.id for v in (*step.outputs, *(new for _, new in step.written)))
-        dropped = {value.id: value.tensor for value in self.values if value.id in changed and value.id not in edits}
-        try:
-            for key in dropped:
-                self.values[key].tensor = None
-            found = recompute(self.steps, wanted, dict(edits))
-        finally:
-            for key, tensor in dropped.items():
-                self.values[key].tensor = tensor
-        return [found[v.id] if v.id in found else self.read(v) for v in wanted]
 
 
 def record_tape(
@@ -199,7 +85,7 @@ class _Pass:
     ) -> None:
         self.model, self.target, self.loss, self.optimizer, self.limit = model, target, loss, optimizer, limit
         modules = list(model.modules())
-        losses = [item for item in _loss_functions(loss).values() if isinstance(item, nn.Module)]
+        losses = [item for item in loss_functions(loss).values() if isinstance(item, nn.Module)]
         self.guard = StateGuard([*modules, *(part for item in losses for part in item.modules())])
         recorder = self.recorder = Recorder(self.guard)
         self.tracker = recorder.modules = ModuleTracker(model, recorder.find, recorder.steps)
@@ -213,7 +99,7 @@ class _Pass:
 
     def run(self, inputs: Any, keyword_inputs: Mapping[str, Any]) -> Tape:
         """The whole pass; everything outside the tape is as before afterwards."""
-        error: Exception | None = None
+        error, tape, recorder = None, self.tape, self.recorder
         with ExitStack() as stack:
             stack.callback(self.guard.restore)
             stack.enter_context(_eager())
@@ -226,13 +112,15 @@ class _Pass:
                 raise
             except Exception as raised:
                 error = raised
-                self._note_failure(raised)
+                tape.failure = locate_failure(raised, self.phase, self.tracker.module, tape.steps, recorder.failure)
             finally:
                 self.tracker.stop()
                 self._finish()
         if error is not None:
-            raise self._explained(error) from error
-        return self.tape
+            if isinstance(error, SettingsError) or tape.failure is None:
+                raise error
+            raise explain_failure(tape.failure, tape) from error
+        return tape
 
     def _run_phases(self, inputs: Any, keyword_inputs: Mapping[str, Any]) -> None:
         """Forward, loss, backward, update."""
@@ -329,14 +217,7 @@ class _Pass:
 
     def _total_loss(self, output: Any) -> Tensor:
         """The scalar to differentiate; each loss on the way is noted by name."""
-        losses = self._losses(output)
-        for name, item in losses.items():
-            if not isinstance(item, Tensor):
-                raise SettingsError(
-                    f"the loss {name!r} is no tensor but {type(item).__name__}",
-                    place="loss",
-                    remedy="return a tensor that depends on the output; .item() cuts it off",
-                )
+        losses = compute_losses(self.loss, output, self.target)
         scalars = {name: item if item.dim() == 0 else item.sum() for name, item in losses.items()}
         for name, scalar in scalars.items():
             value = self.recorder.find(scalar)
@@ -347,65 +228,10 @@ class _Pass:
             first = first + other
         return first
 
-    def _losses(self, output: Any) -> dict[str, Any]:
-        """What the loss functions return, by name."""
-        if isinstance(self.loss, str):
-            tensors = dict(tensors_in(output))
-            path = "" if self.loss == "output" and "" in tensors else self.loss
-            if path not in tensors:
-                raise SettingsError(
-                    f"the output holds no tensor {self.loss!r}",
-                    place=f"loss={self.loss!r}",
-                    remedy="name one of " + ", ".join(repr(p or "output") for p in tensors),
-                )
-            return {self.loss: tensors[path]}
-        arguments = (output,) if self.target is None else (output, self.target)
-        found: dict[str, Any] = {}
-        for name, function in _loss_functions(self.loss).items():
-            result = function(*arguments)
-            if isinstance(result, Mapping):
-                found.update({str(key): item for key, item in result.items()})
-            elif isinstance(result, list | tuple):
-                found.update({f"{name}[{i}]": item for i, item in enumerate(result)})
-            else:
-                found[name] = result
-        if not found:
-            raise SettingsError("there is no loss", place="loss", remedy="give at least one loss function")
-        return found
-
     def _named(self, structure: Any, bare: str) -> dict[str, Value]:
         """The values of the tensors in a structure, by path."""
         found = ((path, self.recorder.present(tensor)) for path, tensor in tensors_in(structure))
         return {path or bare: value for path, value in found}
-
-    def _note_failure(self, error: Exception) -> None:
-        """Keep where the pass ended."""
-        function, site = self.recorder.failure or ("", None)
-        if self.phase == "backward":
-            function, site = _overwriting(self.tape.steps, str(error))
-        source = resolve(site) or _raised_at(error)
-        self.tape.failure = Failure(
-            self.phase, self.tracker.module, function, source, f"{type(error).__name__}: {error}"
-        )
-
-    def _explained(self, error: Exception) -> Exception:
-        """The error to raise: ours as they are, others with the place where they arose."""
-        if isinstance(error, SettingsError):
-            return error
-        failure = self.tape.failure
-        assert failure is not None
-        where = {"forward": "the model", "loss": "the loss", "backward": "the backward pass"}.get(
-            self.phase, "the update"
-        )
-        function = f" in {failure.function}" if failure.function else ""
-        module = f"module {failure.module}, " if failure.module else ""
-        explained = TraceError(
-            f"{where} raised{function}: {failure.message}",
-            place=f"{module}{failure.source}" if failure.source else module.rstrip(", "),
-            remedy="mend the line; the error's .tape holds what was recorded until then",
-        )
-        explained.tape = self.tape
-        return explained
 
     def _finish(self) -> None:
         """Cut the tape off from autograd's graph and from the recorder."""
@@ -452,44 +278,9 @@ def _no_autocast() -> Any:
     return stack
 
 
-def _loss_functions(loss: Loss) -> dict[str, Callable[..., Any]]:
-    """The loss functions by name."""
-    if loss is None or isinstance(loss, str):
-        return {}
-    if isinstance(loss, Mapping):
-        return dict(loss)
-    if isinstance(loss, Sequence):
-        return {f"loss[{i}]": item for i, item in enumerate(loss)}
-    return {"loss": loss}
-
-
 def _input_names(model: nn.Module, count: int) -> list[str]:
     """The names of the model's positional parameters; ``input0`` … beyond them."""
     forward = inspect.unwrap(type(model).forward)
     code = getattr(forward, "__code__", None)
     names = list(code.co_varnames[1 : code.co_argcount]) if code is not None else []
     return [names[i] if i < len(names) else f"input{i}" for i in range(count)]
-
-
-def _overwriting(steps: Sequence[Step], message: str) -> tuple[str, Site | None]:
-    """The in-place step to which autograd's complaint about an overwritten tensor most likely refers."""
-    if "modified by an inplace operation" not in message:
-        return "", None
-    writing = [step for step in steps if step.in_place and step.written]
-    alike = [s for s in writing if f"{list(s.written[0][0].shape)}]" in message]
-    if not (alike or writing):
-        return "", None
-    step = (alike or writing)[-1]
-    return step.function, step.site
-
-
-def _raised_at(error: Exception) -> Source | None:
-    """The innermost line of a traceback that belongs to the person."""
-    found = None
-    trace = error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        if not is_foreign(code.co_filename):
-            found = resolve((code, trace.tb_lasti))
-        trace = trace.tb_next
-    return found
