@@ -93,12 +93,16 @@ def _bind_by_signature(function: FunctionType, given: tuple[Any, ...], keywords:
 def _bind_by_schema(function: Any, given: tuple[Any, ...], keywords: dict[str, Any]) -> dict[str, Any]:
     """Bind by the first overload that fits, with all its defaults."""
     keywords = {_SYNONYMS.get(k, k): v for k, v in keywords.items()}
-    for names, types, defaults, positional in _schemas(function):
-        bound = _fit(names, types, positional, given, keywords)
-        if bound is not None:
-            return {
-                name: bound.get(name, defaults.get(name)) for name in names if name in bound or name in defaults
-            } | {k: v for k, v in keywords.items() if k not in names}
+    schemas = _schemas(function)
+    # A number may stand for a tensor only where no overload takes a number there.
+    for lenient in (False, True):
+        for names, types, defaults, positional in schemas:
+            bound = _fit(names, types, positional, given, keywords, lenient=lenient)
+            if bound is not None:
+                filled = {
+                    name: bound.get(name, defaults.get(name)) for name in names if name in bound or name in defaults
+                }
+                return filled | {k: v for k, v in keywords.items() if k not in names}
     return _bind_by_order(("input",), given, keywords)
 
 
@@ -129,7 +133,13 @@ def _schemas(function: Any) -> list[tuple[tuple[str, ...], tuple[str, ...], dict
 
 
 def _fit(
-    names: tuple[str, ...], types: tuple[str, ...], positional: int, given: tuple[Any, ...], keywords: dict[str, Any]
+    names: tuple[str, ...],
+    types: tuple[str, ...],
+    positional: int,
+    given: tuple[Any, ...],
+    keywords: dict[str, Any],
+    *,
+    lenient: bool,
 ) -> dict[str, Any] | None:
     """The arguments by name if an overload takes them, else None."""
     if len(given) > positional:
@@ -144,23 +154,24 @@ def _fit(
         return None
     bound.update(known)
     by_name = dict(zip(names, types, strict=True))
-    return bound if all(_suits(value, by_name[name]) for name, value in bound.items()) else None
+    return bound if all(_suits(value, by_name[name], lenient) for name, value in bound.items()) else None
 
 
-def _suits(value: Any, kind: str) -> bool:
+def _suits(value: Any, kind: str, lenient: bool) -> bool:
     """Whether a value may stand for a parameter of a type, as the schema spells it."""
     if kind.startswith("Optional["):
-        return value is None or _suits(value, kind[9:-1])
-    if isinstance(value, int | float | complex):
-        return (
-            kind in ("number", "Tensor", "List[int]", "List[float]")
-            or (kind in ("int", "bool") if isinstance(value, bool | int) else kind == "float")
-            or (kind == "float" and not isinstance(value, complex))
-        )
+        return value is None or _suits(value, kind[9:-1], lenient)
+    if isinstance(value, bool | int | float | complex):
+        kinds = ["number", "Tensor"] if lenient else ["number"]
+        if not isinstance(value, complex):
+            kinds += ["float", "List[float]"]
+        if isinstance(value, int):
+            kinds += ["int", "bool", "List[int]"]
+        return kind in kinds
     if isinstance(value, str):
         return kind in ("str", "Device") or kind == "Tensor"
     if isinstance(value, list | tuple):
-        return kind.startswith("List[") and all(_suits(item, kind[5:-1]) for item in value)
+        return kind.startswith("List[") and all(_suits(item, kind[5:-1], lenient) for item in value)
     if isinstance(value, torch.dtype | torch.layout | torch.memory_format):
         return kind == "int"
     # What is left are values (tensors), devices and generators.
