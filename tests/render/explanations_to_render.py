@@ -78,6 +78,42 @@ def normalized() -> Trace:
     return trace(Normalized(), features, target=torch.tensor([[0.0], [0.0], [3.0]]), loss=functional.mse_loss)
 
 
+class Memory(nn.Module):
+    """One LSTM unit that reads one number a step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.LSTM(1, 1, batch_first=True)
+        with torch.no_grad():  # the rows belong to the input gate, forget gate, candidate and output gate
+            self.cell.weight_ih_l0.copy_(torch.tensor([[1.0], [0.5], [2.0], [1.0]]))
+            self.cell.weight_hh_l0.copy_(torch.tensor([[0.5], [1.0], [-0.5], [0.25]]))
+            self.cell.bias_ih_l0.copy_(torch.tensor([0.0, 1.0, 0.0, 0.5]))
+            self.cell.bias_hh_l0.zero_()
+
+    def forward(self, series: Tensor) -> Tensor:
+        """(batch, steps, 1) to (batch, steps, 1)."""
+        return self.cell(series)[0]
+
+
+def memory() -> Trace:
+    return trace(Memory(), torch.tensor([[[1.0], [0.0], [-1.0], [0.5]]]))
+
+
+class Attention(nn.Module):
+    """Two positions that look at each other with two features."""
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """(batch, positions, features) each."""
+        return functional.scaled_dot_product_attention(query, key, value)
+
+
+def attention() -> Trace:
+    query = torch.tensor([[[1.0, 0.0], [0.5, 1.0]]])
+    key = torch.tensor([[[2.0, 1.0], [0.0, 1.0]]])
+    value = torch.tensor([[[1.0, 0.0], [-1.0, 2.0]]])
+    return trace(Attention(), query, key, value)
+
+
 EXPLANATIONS: dict[str, Callable[[], Explanation]] = {
     "dense_neuron": lambda: classifier()["hidden"].neuron(0, example=0).explain(),
     "cross_entropy": classifier().loss.explain,
@@ -86,6 +122,10 @@ EXPLANATIONS: dict[str, Callable[[], Explanation]] = {
     "adamw_update": lambda: classifier().update("hidden.weight", (1, 0)).explain(),
     "batch_norm": lambda: normalized()["norm"].neuron(0, example=2).explain(),
     "batch_norm_paths": lambda: normalized().gradient("features", (2, 0)).explain(),
+    "lstm_gate": lambda: memory().inside("cell", "l0.t3.forget_gate", (0, 0)),
+    "lstm_output": lambda: memory()["cell"].entry((0, 3, 0)).explain(),
+    "attention_weight": lambda: attention().inside(0, "weights", (0, 1, 0)),
+    "attention_output": lambda: attention()[""].entry((0, 1, 0)).explain(),
     "max_pool_tie": lambda: picture()["pool"].neuron(0, position=(0, 0)).explain(),
     "max_pool_loser": lambda: picture().gradient("edge", (0, 0, 1, 1)).explain(),
     "squared_error": picture().loss.explain,

@@ -15,6 +15,7 @@ from pellucid.lenses.trace_calls import Calls
 from pellucid.lenses.trace_checking import check_trace
 from pellucid.lenses.trace_editing import try_value
 from pellucid.lenses.trace_gradients import explain_gradient
+from pellucid.lenses.trace_inside import explain_inside, inside_shapes
 from pellucid.lenses.trace_listing import outline_trace
 from pellucid.lenses.trace_names import Names, check_index
 from pellucid.lenses.trace_updates import explain_update
@@ -238,6 +239,42 @@ class Trace:
                 else f"it moves {', '.join(list(self.tape.updates)[:6])}",
             )
         return Entry(self, "update", value, check_index(name, value.shape, index))
+
+    def inside(self, step: int | str, name: str, index: int | tuple[int, ...] = ()) -> Explanation:
+        """How a quantity inside one operation comes about: an attention weight, a gate of an LSTM at one time step.
+
+        Args:
+            step: The step, or the name of a module that ran just one operation with such quantities.
+            name: Which quantity; ``quantities_inside`` lists them.
+            index: Which entry.
+
+        Raises:
+            SettingsError: there is no such step, quantity or entry.
+        """
+        return explain_inside(self.calls, self.names, self._step_of(step, name), name, index)
+
+    def quantities_inside(self, step: int | str) -> dict[str, tuple[int, ...]]:
+        """The quantities inside an operation by name, with their shapes; empty where there is nothing inside."""
+        return inside_shapes(self.calls.of(self._step_of(step, "")))
+
+    def _step_of(self, step: int | str, name: str) -> int:
+        """A step by its number, by ``"step 4"``, or as the one in a module that has such quantities."""
+        if isinstance(step, str) and not step.startswith("step "):
+            for one in self[step].steps:
+                shapes = inside_shapes(self.calls.of(one.index))
+                if name in shapes or (shapes and not name):
+                    return one.index
+            raise SettingsError(
+                f"no operation in {step} holds {name or 'anything inside'}",
+                place=step,
+                remedy="print the trace and name the step by its number",
+            )
+        number = step if isinstance(step, int) else self.names.find(step).producer
+        if number is None or not 0 <= number < len(self.tape.steps):
+            raise SettingsError(
+                f"there is no step {number}", place="step", remedy=f"the steps are 0 to {len(self.tape.steps) - 1}"
+            )
+        return number
 
     def follow(self, reference: EntryReference) -> Entry:
         """The entry that an explanation refers to."""

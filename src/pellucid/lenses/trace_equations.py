@@ -23,6 +23,10 @@ MOST_TERMS = 6
 _ALIASES = {("cross_entropy", "q"): "y", ("cross_entropy", "-q"): "-y"}
 """Targets are y here, as in the books."""
 
+_ATTENTION = "scaled_dot_product_attention"
+_LETTERS = {(_ATTENTION, "query"): "q", (_ATTENTION, "key"): "k", (_ATTENTION, "value"): "v"}
+"""Letters that an argument's role gives."""
+
 
 @dataclass(frozen=True)
 class Wording:
@@ -100,7 +104,8 @@ class Writer:
         """One term with its factors' symbols; a product of +1 and one other number shows the other number alone."""
         factors = tuple(self.factor(call, factor, local) for factor in term.factors if not self._is_seed(call, factor))
         names = {factor.name for factor in term.factors}
-        label = "" if set(term.label.split(" · ")) <= names else plain(term.label)
+        known = {plain(name) for name in names}
+        label = "" if set(plain(term.label).split(" · ")) <= known else plain(term.label)
         label = (labels or {}).get(term.label, label)
         if not label and self.examples:
             label = self._example(call, term)
@@ -115,6 +120,8 @@ class Writer:
             text, latex = self._own(call, factor, local)
             return ExplainedFactor(text, latex, factor.value, None)
         index = factor.index
+        if not gradient and (call.step.op, factor.name) in _LETTERS:
+            self.symbols.prefer(value, _LETTERS[call.step.op, factor.name])
         text, latex = self.symbols.gradient(value, index) if gradient else self.symbols.entry(value, index)
         return ExplainedFactor(text, latex, factor.value, self.names.reference(value, index, gradient=gradient))
 
@@ -141,6 +148,11 @@ class Writer:
             text, latex = self.symbols.entry(call.addresses[inside], factor.index)
             text = re.sub(rf"\b{re.escape(inside)}(?!\w)", lambda _: text, plain(factor.name)).replace("exp(", "e^(")
             return text, re.sub(rf"\b{re.escape(inside)}(?!\w)", lambda _: f"{{{latex}}}", factor.name)
+        inner = re.fullmatch(r"exp\((\w+)( - m)?\)", factor.name)
+        if inner is not None and factor.index is not None:
+            places, rest = ",".join(map(str, factor.index)), inner[2] or ""
+            power = rf"\mathrm{{{inner[1]}}}_{{{places}}}{rest}"
+            return f"e^({inner[1]}[{places}]{rest})".replace("-", "−"), rf"e^{{{power}}}"
         text = plain(factor.name)
         places = ",".join(map(str, factor.index)) if factor.index else ""
         latex = factor.name if "\\" in factor.name or len(factor.name) == 1 else rf"\text{{{factor.name}}}"

@@ -13,6 +13,8 @@ from pellucid.core.rules.registry import find_rule
 from pellucid.core.rules.sums import Sum, column, constant, single
 from pellucid.lenses.trace_calls import Call
 from pellucid.lenses.trace_equations import Wording, Writer, product_equation
+from pellucid.lenses.trace_inside import inside_shapes, unfold
+from pellucid.lenses.trace_recurrence import memory_through_time, split_label
 from pellucid.lenses.trace_symbols import plain
 from pellucid.results.explanation import Equation, ExplainedFactor, ExplainedTerm
 
@@ -46,7 +48,8 @@ def value_lesson(writer: Writer, call: Call, index: tuple[int, ...], total: Sum,
     """
     lesson = _VALUES.get(call.step.op)
     more, notes = ([], []) if lesson is None else lesson(writer, call, index, total)
-    return [*equations, *more], [*_about_the_mean(total), *notes]
+    inside = unfold(writer, call, total)
+    return [*equations, *more, *inside], [*_about_the_mean(total), *notes]
 
 
 def gradient_lesson(
@@ -221,6 +224,23 @@ def _squared_error(writer: Writer, call: Call, index: tuple[int, ...], total: Su
     ], []  # fmt: skip
 
 
+def _recurrent(writer: Writer, call: Call, index: tuple[int, ...], total: Sum) -> _Lesson:
+    """The memory behind an LSTM's output."""
+    label = split_label(total.note)
+    if label is None or len(index) != 3:
+        return [], []
+    layer, time, _ = label
+    row = index[1] if index[0] == time and not call.arguments.get("batch_first") else index[0]
+    inside = inside_shapes(call).get(f"{layer}.t{time}.h")
+    if inside is None:
+        return [], []
+    memory = memory_through_time(writer, call, layer, time, (row, index[-1] % inside[-1]))
+    note = (
+        f'What is inside has names: trace.inside({call.step.index}, "{layer}.t{time}.forget_gate", …) explains a gate.'
+    )
+    return ([] if memory is None else [memory]), [note]
+
+
 def _max_pool(writer: Writer, call: Call, index: tuple[int, ...], total: Sum) -> _Lesson:
     """The whole window, so that the winner and its equals are seen."""
     entries = _window(call, index)
@@ -306,6 +326,8 @@ _VALUES: dict[str, Callable[[Writer, Call, tuple[int, ...], Sum], _Lesson]] = {
     "batch_norm": _statistics,
     "cross_entropy": _cross_entropy,
     "mse_loss": _squared_error,
+    "lstm": _recurrent,
+    "gru": _recurrent,
     "max_pool1d": _max_pool,
     "max_pool2d": _max_pool,
     "max_pool3d": _max_pool,

@@ -55,6 +55,11 @@ class Symbols:
             self._used.append(value)
         return self._given[value.id]
 
+    def prefer(self, value: Value, letter: str) -> None:
+        """Call a value by this letter, unless it has one already."""
+        if value.id not in self._given:
+            self._given[value.id] = self._choose(value, letter)
+
     def entry(self, value: Value, index: tuple[int, ...]) -> tuple[str, str]:
         """One entry of a value: ``w[3,7]`` and ``w_{3,7}``."""
         text, latex = self.of(value)
@@ -87,8 +92,8 @@ class Symbols:
         inside = f" in {step.module}" if step.module else " in the loss" if step.phase == "loss" else ""
         return f"output of {step.op}{inside} (step {step.index}), {shape}"
 
-    def _choose(self, value: Value) -> tuple[str, str]:
-        letter = self._letter(value)
+    def _choose(self, value: Value, letter: str = "") -> tuple[str, str]:
+        letter = letter or self._letter(value)
         count = self._taken.get(letter, 0)
         self._taken[letter] = count + 1
         latex = _GREEK.get(letter, letter if len(letter) == 1 else rf"\mathrm{{{letter}}}".replace("_", r"\_"))
@@ -131,4 +136,12 @@ def plain(latex: str) -> str:
             re.escape(word) + (r"(?![A-Za-z])" if word[-1].isalpha() else ""), lambda _, w=word: _WORDS[w], text
         )
     text = re.sub(r"\{(\w)\}", r"\1", text)
-    return text.replace(r"\{", "{").replace(r"\}", "}").replace("{", "(").replace("}", ")").replace("-", "−").strip()
+    return (
+        text.replace(r"\{", "{")
+        .replace(r"\}", "}")
+        .replace("{", "(")
+        .replace("}", ")")
+        .replace("-", "−")
+        .replace("∂ ", "∂")
+        .strip()
+    )

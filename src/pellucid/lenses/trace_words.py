@@ -6,7 +6,7 @@ from pellucid.core.rules.base import Rule
 from pellucid.lenses.trace_equations import Wording
 from pellucid.lenses.trace_symbols import plain
 
-__all__ = ["gradient_wording", "value_wording"]
+__all__ = ["gradient_wording", "inside_wording", "value_wording"]
 
 _SUM = "The weighted sum"
 _VALUES: dict[str, tuple[str, str]] = {
@@ -125,6 +125,8 @@ _SLOPES = {
     ("linear", "input"): ("Σ over neurons of ∂L/∂z · w", r"\sum_k\frac{\partial L}{\partial z_k}w_k"),
 }
 _FORMULAS = {
+    "lstm": "output gate · tanh(memory)",
+    "scaled_dot_product_attention": "Σ over the positions of weight · value",
     "batch_norm": "(x − μ)·r·w + b",
     "layer_norm": "(x − μ)·r·w + b",
     "max_pool": "the largest of the window",
@@ -167,6 +169,52 @@ def gradient_wording(op: str, argument: str, many: bool) -> Wording:
             else "The slope of the loss by what comes out, times the slope of that by this number."
         )
     return Wording(title, words, *_SLOPES.get((_family(op), argument), ("", "")))
+
+
+_FROM_BOTH = "w·x + u·h(before) + both biases"
+_GATES = {
+    "forget_gate": (
+        "The forget gate",
+        "How much of the memory is kept: 1 keeps all of it, 0 wipes it out. The gate looks at the input of this step "
+        "and at what the layer said one step before.",
+        _FROM_BOTH,
+    ),
+    "input_gate": ("The input gate", "How much of the candidate is written into the memory.", _FROM_BOTH),
+    "candidate": ("The candidate", "What could be written into the memory, between −1 and 1.", _FROM_BOTH),
+    "output_gate": ("The output gate", "How much of the memory the layer shows.", _FROM_BOTH),
+    "reset_gate": ("The reset gate", "How much of the past the candidate gets to see.", _FROM_BOTH),
+    "update_gate": ("The update gate", "How much of the old state is kept instead of the candidate.", _FROM_BOTH),
+    "c": ("The memory", "What was kept of the old memory, and what was added.", "forget·c(before) + input·candidate"),
+    "h": ("The output of this step", "", ""),
+}
+_INSIDE = {
+    ("scaled_dot_product_attention", "weights"): (
+        "An attention weight",
+        "How much this position listens to that one. Each score is raised to e^(score − m), m being the largest score "
+        "of the row; divided by their sum s they are shares that add up to 1.",
+        "",
+    ),
+    ("scaled_dot_product_attention", "scores"): (
+        "A score",
+        "How well the asking position's query fits the other position's key: their products, feature by feature, "
+        "divided by √(number of features) so that long vectors do not shout.",
+        "Σ query · key / √E",
+    ),
+}
+
+
+def inside_wording(op: str, name: str) -> tuple[str, str, str]:
+    """Title, words and formula for a quantity inside an operation.
+
+    Args:
+        op: The operation's canonical name.
+        name: The quantity.
+    """
+    what = name.rpartition(".")[2]
+    if what in _GATES:
+        title, words, formula = _GATES[what]
+        return f"{title}, {name.rpartition('.')[0]}" if "." in name else title, words, formula
+    return _INSIDE.get((op, name), (f"Inside: {name.replace('_', ' ')}", "", ""))
 
 
 def _family(op: str) -> str:

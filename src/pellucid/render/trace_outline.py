@@ -36,7 +36,8 @@ def _rich(result: TraceOutline) -> Group:
     columns = ("step", "op", "module", "line", "shape", "values", "∂loss")
     steps = make_table(_title(result), columns, rows, text_columns=4)
     for name, column in zip(columns, steps.columns, strict=True):
-        column.no_wrap = name != "line"
+        column.no_wrap = name not in ("op", "module", "line")
+        column.min_width = 12 if name == "line" else None
     parts: list[object] = [steps]
     if result.parameters:
         weights = [
