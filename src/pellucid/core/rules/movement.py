@@ -152,10 +152,12 @@ class Strided(Rule):
 
     @override
     def entry(self, args: Arguments, outputs: Sequence[Tensor], index: Index, output: int = 0) -> Sum:
-        source = self.tensor(args)
-        return Sum.of(
-            [copied(self.source, source, number_to_index(self.layouts(args)[output].number(index), source.shape))]
-        )
+        source, made = self.tensor(args), outputs[output]
+        term = copied(self.source, source, number_to_index(self.layouts(args)[output].number(index), source.shape))
+        if source.dtype.is_floating_point and not made.dtype.is_floating_point:
+            then = r"[s\ne 0]" if made.dtype == torch.bool else r"\operatorname{trunc}(s)"
+            return Sum.of([term], then=then, result=float(made[index]))
+        return Sum.of([term])
 
     @override
     def gradient_entry(

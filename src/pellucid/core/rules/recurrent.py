@@ -336,7 +336,7 @@ class Recurrent(Rule):
         )
 
     def _gate_blocks(self, call: Call, place: int, step: Step, where: tuple[int, int], reset: float) -> list[Block]:
-        """A gate's weighted sum: the input's terms, the state's (for a GRU's candidate times the reset gate), biases."""
+        """A gate's weighted sum: the input's terms, the state's (for a GRU's candidate times reset), biases."""
         row, at = where
         blocks = []
         parts = ((step.x[row], 0, "x", []), (step.h[row], 1, "h before", [("reset_gate", reset)] if reset != 1 else []))
