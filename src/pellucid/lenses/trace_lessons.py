@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from pellucid.core.rules.indexing import grid
 from pellucid.core.rules.registry import find_rule
 from pellucid.core.rules.sums import Sum, column, constant, single
@@ -142,8 +144,8 @@ def _softmax_of(writer: Writer, call: Call, index: tuple[int, ...]) -> list[Equa
     if rule is None or scores.ndim not in (1, 2):
         return []
     arguments = {"input": scores, "dim": scores.ndim - 1}
-    shares = rule.forward(arguments)
-    total = rule.entry(arguments, shares, index)
+    own_share = torch.softmax(scores[index[:-1]].double(), -1)[index[-1]]
+    total = rule.entry(arguments, (own_share.expand(scores.shape),), index)
     places = ",".join(map(str, index))
     words = (
         "Softmax turns scores into probabilities: each score z becomes e^(z − m), m being the largest score, which "
