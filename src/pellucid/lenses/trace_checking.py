@@ -26,9 +26,9 @@ Comparison = tuple[Verdict, float, float, str]
 _BOUND = (
     "Bound: at the entry with the largest error, the sum of n terms, computed in any order, is off by at most "
     "γ·Σ|terms| with γ = k·u/(1 − k·u), k = n + 8 roundings and u the unit roundoff of the number format (Higham "
-    "2002, section 3.1); both computations may be off by that much. Where an entry cancels inside an operation, the tensor's "
-    "largest entry sets the scale (marked normwise). Central differences are bounded by what halving their step shows of "
-    "their own error."
+    "2002, section 3.1); both computations may be off by that much. Where an entry cancels inside an operation, "
+    "the tensor's largest entry sets the scale (marked normwise). Central differences are bounded by what halving "
+    "their step shows of their own error."
 )
 
 
