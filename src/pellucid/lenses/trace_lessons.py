@@ -33,8 +33,8 @@ _MOST_IN_GROUP = 20_000
 _NORMALIZATIONS = ("batch_norm", "layer_norm", "instance_norm", "group_norm", "rms_norm")
 
 _ABOUT_PATHS = (
-    "The three pull against each other: raising one number of a group raises the mean and the spread with it, and normalisation "
-    "takes both away again. What is left is the part that changes the number's place among the others."
+    "The three pull against each other: raising one number of a group raises the mean and the spread with it, and "
+    "normalisation takes both away again. What is left is the part that changes the number's place among the others."
 )
 
 
