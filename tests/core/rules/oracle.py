@@ -27,7 +27,7 @@ def bound(expected: Tensor, roundings: float = ROUNDINGS) -> float:
     if not expected.dtype.is_floating_point or not expected.numel():
         return 0.0
     finite = expected[torch.isfinite(expected)]
-    size = float(finite.abs().max()) if finite.numel() else 0.0
+    size = float(finite.detach().abs().max()) if finite.numel() else 0.0
     return roundings * torch.finfo(expected.dtype).eps * max(size, 1.0)
 
 

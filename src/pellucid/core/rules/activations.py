@@ -13,7 +13,7 @@ from typing_extensions import override
 from pellucid.core.rules.base import Arguments, Gradients, Rule
 from pellucid.core.rules.elementary import tanh
 from pellucid.core.rules.elementwise import Curve, Elementwise, Slopes
-from pellucid.core.rules.sums import Index, Sum
+from pellucid.core.rules.sums import Index, Number, Sum
 
 __all__ = ["RULES", "sigmoid", "softplus"]
 
@@ -53,32 +53,32 @@ def _gelu_slope(x: Tensor, y: Tensor, approximate: str = "none") -> Tensor:
     return _normal_cdf(x) + x * torch.exp(-x * x / 2) / math.sqrt(2 * math.pi)
 
 
-def _elu(x: Tensor, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Tensor:
+def _elu(x: Tensor, alpha: Number = 1.0, scale: Number = 1.0, input_scale: Number = 1.0) -> Tensor:
     """x above 0, α(e^{cx} − 1) below, both scaled."""
     return scale * torch.where(x > 0, x, alpha * torch.expm1(x.clamp(max=0) * input_scale))
 
 
-def _elu_slope(x: Tensor, y: Tensor, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Tensor:
+def _elu_slope(x: Tensor, y: Tensor, alpha: Number = 1.0, scale: Number = 1.0, input_scale: Number = 1.0) -> Tensor:
     """1 above 0, α c e^{cx} elsewhere, both scaled."""
     return scale * torch.where(x > 0, 1.0, alpha * input_scale * torch.exp(x.clamp(max=0) * input_scale))
 
 
-def _softplus(x: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+def _softplus(x: Tensor, beta: Number = 1.0, threshold: Number = 20.0) -> Tensor:
     """ln(1 + e^{βx})/β, the line x above the threshold."""
     return torch.where(x * beta > threshold, x, softplus(x * beta) / beta)
 
 
-def _softplus_slope(x: Tensor, y: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+def _softplus_slope(x: Tensor, y: Tensor, beta: Number = 1.0, threshold: Number = 20.0) -> Tensor:
     """σ(βx), 1 above the threshold."""
     return torch.where(x * beta > threshold, 1.0, sigmoid(x * beta))
 
 
-def _between(x: Tensor, low: float, high: float) -> Tensor:
+def _between(x: Tensor, low: Number, high: Number) -> Tensor:
     """1 strictly between the bounds, 0 elsewhere."""
     return ((x > low) & (x < high)).to(x.dtype)
 
 
-def _bounded(x: Tensor, low: float, high: float) -> Tensor:
+def _bounded(x: Tensor, low: Number, high: Number) -> Tensor:
     """The number moved into [low, high]."""
     x = torch.where(x < low, torch.as_tensor(low, dtype=x.dtype), x)
     return torch.where(x > high, torch.as_tensor(high, dtype=x.dtype), x)
@@ -95,32 +95,37 @@ def _hardswish_slope(x: Tensor, y: Tensor) -> Tensor:
     return torch.where(x <= -3, 0.0, torch.where(x < 3, x / 3 + 0.5, 1.0))
 
 
-def _threshold_slope(x: Tensor, y: Tensor, threshold: float = 0.0, value: float = 0.0) -> Tensor:
+def _threshold_slope(x: Tensor, y: Tensor, threshold: Number = 0.0, value: Number = 0.0) -> Tensor:
     """1 above the threshold."""
     return (x > threshold).to(x.dtype)
 
 
-def _hardtanh(x: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+def _hardtanh(x: Tensor, min_val: Number = -1.0, max_val: Number = 1.0) -> Tensor:
     """The number moved into the range."""
     return _bounded(x, min_val, max_val)
 
 
-def _hardtanh_slope(x: Tensor, y: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+def _hardtanh_slope(x: Tensor, y: Tensor, min_val: Number = -1.0, max_val: Number = 1.0) -> Tensor:
     """1 strictly inside."""
     return _between(x, min_val, max_val)
 
 
-def _softshrink(x: Tensor, lambd: float = 0.5) -> Tensor:
+def _softshrink(x: Tensor, lambd: Number = 0.5) -> Tensor:
     """The number moved towards 0 by λ."""
     return torch.where(x > lambd, x - lambd, torch.where(x < -lambd, x + lambd, x * 0))
 
 
-def _shrink_slope(x: Tensor, y: Tensor, lambd: float = 0.5) -> Tensor:
+def _shrink_slope(x: Tensor, y: Tensor, lambd: Number = 0.5) -> Tensor:
     """0 in [−λ, λ], 1 outside."""
     return ((x > lambd) | (x < -lambd)).to(x.dtype)
 
 
-def _leaky(x: Tensor, negative_slope: float = 0.01) -> Tensor:
+def _relu(x: Tensor) -> Tensor:
+    """x above 0, 0 elsewhere; NaN stays."""
+    return torch.where(x <= 0, 0.0, x)
+
+
+def _leaky(x: Tensor, negative_slope: Number = 0.01) -> Tensor:
     """x above 0, a x below."""
     return torch.where(x > 0, x, x * negative_slope)
 
@@ -192,17 +197,17 @@ class RandomLeaky(Curve):
     def applies(self, args: Arguments) -> bool:
         return not args.get("training")
 
-    def _leaky(self, x: Tensor, lower: float = 0.125, upper: float = 1 / 3, **_: Any) -> Tensor:
+    def _leaky(self, x: Tensor, lower: Number = 0.125, upper: Number = 1 / 3, **_: Any) -> Tensor:
         """With the middle of the range."""
         return torch.where(x >= 0, x, x * ((lower + upper) / 2))
 
-    def _leaky_slope(self, x: Tensor, y: Tensor, lower: float = 0.125, upper: float = 1 / 3, **_: Any) -> Tensor:
+    def _leaky_slope(self, x: Tensor, y: Tensor, lower: Number = 0.125, upper: Number = 1 / 3, **_: Any) -> Tensor:
         """1 above 0, the middle of the range below."""
         return torch.where(x > 0, 1.0, (lower + upper) / 2)
 
 
 RULES: tuple[Rule, ...] = (
-    Curve("relu", r"\max(s,0)", r"[x>0]", lambda x: torch.where(x > 0, x, x * 0), lambda x, y: (x > 0).to(x.dtype)),
+    Curve("relu", r"\max(s,0)", r"[x>0]", _relu, lambda x, y: (x > 0).to(x.dtype)),
     Curve("relu6", r"\min(\max(s,0),6)", "[0<x<6]", lambda x: _bounded(x, 0, 6), lambda x, y: _between(x, 0, 6)),
     Curve(
         "leaky_relu",
@@ -299,7 +304,7 @@ RULES: tuple[Rule, ...] = (
         "hardshrink",
         r"s\,[|s|>\lambda]",
         r"[|x|>\lambda]",
-        lambda x, lambd=0.5: torch.where(x.abs() > lambd, x, x * 0),
+        lambda x, lambd=0.5: torch.where(x.abs() <= lambd, 0.0, x),
         _shrink_slope,
         signature="input, lambd=0.5",
     ),

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from pellucid.core.rules.base import Arguments
 from pellucid.core.rules.elementary import power
-from pellucid.core.rules.elementwise import Elementwise, Parts, Slopes
+from pellucid.core.rules.elementwise import Elementwise, Parts, Slopes, as_tensor
 
 __all__ = ["RULES"]
 
@@ -120,7 +120,7 @@ class FloorDivide(Divide):
 
     @override
     def compute(self, args: Arguments) -> Any:
-        a, b = torch.as_tensor(args["input"]), torch.as_tensor(args["other"])
+        a, b = as_tensor(args["input"]), as_tensor(args["other"])
         return (a - torch.remainder(a, b)) / b if a.dtype.is_floating_point else torch.floor(a / b)
 
     @override
@@ -144,7 +144,7 @@ class Remainder(Elementwise):
 
     @override
     def compute(self, args: Arguments) -> Any:
-        a, b = torch.as_tensor(args["input"]), torch.as_tensor(args["other"])
+        a, b = as_tensor(args["input"]), as_tensor(args["other"])
         if self.names[0] == "fmod":
             size = torch.remainder(a.abs(), b.abs())
             return torch.where(a < 0, -size, size)
@@ -170,7 +170,7 @@ class Power(Elementwise):
 
     @override
     def compute(self, args: Arguments) -> Any:
-        base, exponent = torch.as_tensor(args["input"]), torch.as_tensor(args["exponent"])
+        base, exponent = as_tensor(args["input"]), as_tensor(args["exponent"])
         whole = not base.dtype.is_floating_point and not exponent.dtype.is_floating_point
         value = power(base.to(torch.float64), exponent.to(torch.float64))
         return value.round() if whole else value
@@ -295,12 +295,12 @@ class LogProduct(Elementwise):
 
     @override
     def compute(self, args: Arguments) -> Any:
-        a, log = torch.as_tensor(args["input"]), _log(args["other"])
+        a, log = as_tensor(args["input"]), _log(args["other"])
         return torch.where((a == 0) & ~torch.isnan(log), 0.0, a * log)
 
     @override
     def slopes(self, args: Arguments, output: Tensor) -> Slopes:
-        a = torch.as_tensor(args["input"])
+        a = as_tensor(args["input"])
         log = _log(args["other"])
         by_first = torch.where((a == 0) & ~torch.as_tensor(torch.as_tensor(args["other"]) > 0), 0.0, log)
         return {"input": by_first, "other": a / args["other"]}

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from pellucid.core.rules.base import Arguments, Gradients, Rule, upstream
 from pellucid.core.rules.indexing import aligned, reached, sum_to, take, wide
-from pellucid.core.rules.sums import Column, Index, Sum, column, constant, single
+from pellucid.core.rules.sums import Column, Index, Number, Sum, column, constant, single
 
 __all__ = ["RULES"]
 
@@ -36,7 +36,7 @@ class Attention:
     value: Tensor
     scores: Tensor
     weights: Tensor
-    scale: float
+    scale: Number
     shared: int
 
 

@@ -17,7 +17,7 @@ from pellucid.core.rules.base import Arguments, Gradients, Rule, upstream
 from pellucid.core.rules.contraction import arithmetic_dtype
 from pellucid.core.rules.indexing import positions, take
 from pellucid.core.rules.movement import copied, copies
-from pellucid.core.rules.sums import Index, Sum, column, single
+from pellucid.core.rules.sums import Index, Number, Sum, column, single
 
 __all__ = ["AxisMatrices", "AxisTables"]
 
@@ -32,7 +32,7 @@ class AxisTables(Rule):
     def tables(self, args: Arguments) -> list[Tensor]:
         """For each axis, which input place each output place copies; −1 for the fill value."""
 
-    def fill(self, args: Arguments) -> float:
+    def fill(self, args: Arguments) -> Number:
         """What stands where nothing is copied."""
         return 0.0
 

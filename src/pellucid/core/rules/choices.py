@@ -10,7 +10,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from pellucid.core.rules.base import Arguments
-from pellucid.core.rules.elementwise import Elementwise, Parts, Slopes
+from pellucid.core.rules.elementwise import Elementwise, Parts, Slopes, as_tensor
 
 __all__ = ["RULES"]
 
@@ -53,7 +53,9 @@ class Extreme(Elementwise):
 
     @override
     def parts(self, args: Arguments) -> Parts:
-        wins = bool(((args["input"] >= args["other"]) if self._sign > 0 else (args["input"] <= args["other"])).all())
+        a, b = args["input"], args["other"]
+        wins = bool(((a >= b) if self._sign > 0 else (a <= b)).all())
+        wins = bool(torch.isnan(b if self._ignores_nan else a).all()) or wins
         chosen = "input" if wins else "other"
         return [(chosen, {chosen: args[chosen]})]
 
@@ -72,7 +74,7 @@ class Where(Elementwise):
     @override
     def compute(self, args: Arguments) -> Any:
         holds = args["condition"].to(torch.bool)
-        a, b = torch.as_tensor(args["input"]), torch.as_tensor(args["other"])
+        a, b = as_tensor(args["input"]), as_tensor(args["other"])
         shape = torch.broadcast_shapes(holds.shape, a.shape, b.shape)
         value = b.to(torch.promote_types(a.dtype, b.dtype)).expand(shape).clone()
         value[holds.expand(shape)] = a.to(value.dtype).expand(shape)[holds.expand(shape)]

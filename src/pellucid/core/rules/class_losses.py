@@ -17,7 +17,7 @@ from typing_extensions import override
 from pellucid.core.rules.base import Arguments, Gradients, Rule, upstream
 from pellucid.core.rules.indexing import grid, wide
 from pellucid.core.rules.losses import reduction_of
-from pellucid.core.rules.sums import Index, Sum, column, constant, single
+from pellucid.core.rules.sums import Index, Number, Sum, column, constant, single
 
 __all__ = ["RULES"]
 
@@ -70,7 +70,7 @@ class ClassLoss(Rule):
         shifted = scores - scores.amax(1, keepdim=True)
         return shifted - torch.log(torch.exp(shifted).sum(1, keepdim=True))
 
-    def _divisor(self, args: Arguments, counted: Tensor) -> float:
+    def _divisor(self, args: Arguments, counted: Tensor) -> Number:
         """What the sum of the rows' losses is divided by."""
         return float(counted.sum()) if reduction_of(args) == "mean" else 1.0
 
@@ -107,7 +107,7 @@ class ClassLoss(Rule):
     def backward(self, args: Arguments, outputs: Sequence[Tensor], grads: Gradients) -> dict[str, Tensor]:
         axis, x = self._axis(args), args["input"]
         divisor = self._divisor(args, self._all_counted(args))
-        grad = wide(upstream(outputs, grads)).reshape(-1, 1) / divisor
+        grad = wide(upstream(outputs, grads)).reshape(-1, 1) / (divisor or 1.0)
         shape = [*self._shape(args), x.shape[axis]]
         found = {"input": (grad * self._row_gradients(args)).reshape(shape).movedim(-1, axis).to(x.dtype)}
         if self._soft(args):
@@ -132,6 +132,8 @@ class ClassLoss(Rule):
         at = self._scores(grid(shape)[rows[row]], place, self._axis(args))
         columns = [column("q", at, q[row, place]), column(r"-\ln p", at, -log_shares[row, place])]
         divisor = self._divisor(args, counted) if whole else 1.0
+        if divisor == 0:
+            return Sum.of([], then="s/0", result=outputs[0][index], note="no target counts")
         if divisor != 1:
             columns.append(constant("1/N", 1 / divisor if divisor else math.nan, len(row)))
         return Sum.of([single(" · ".join(c.name for c in columns), *columns)])
@@ -158,7 +160,7 @@ class ClassLoss(Rule):
         at = () if reduction_of(args) != "none" else kept
         columns = [column("grad", at, grad[at])]
         divisor = self._divisor(args, self._all_counted(args))
-        scale = [constant("1/N", 1 / divisor)] if divisor != 1 else []
+        scale = [constant("1/N", 1 / divisor)] if divisor not in (0, 1) else []
         if argument == "target":
             columns.append(column(r"-w\ln p", index, self._target_slopes(args, rows)[0, place]))
             return Sum.of([single("grad · -ln p", *columns, *scale)])

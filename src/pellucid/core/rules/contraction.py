@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from pellucid.core.rules.base import Arguments, Gradients, Rule, lookup, upstream
 from pellucid.core.rules.indexing import aligned, positions, reached, repeated, sum_to, take
-from pellucid.core.rules.sums import Block, Column, Index, Sum, column, constant, single
+from pellucid.core.rules.sums import Block, Column, Index, Number, Sum, column, constant, single
 
 __all__ = ["Addend", "Contraction", "Operand", "Product", "arithmetic_dtype"]
 
@@ -36,7 +36,7 @@ class Addend:
 
     name: str
     tensor: Tensor
-    scale: float = 1.0
+    scale: Number = 1.0
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Product:
 
     operands: tuple[Operand, ...]
     output: tuple[int, ...]
-    scale: float = 1.0
+    scale: Number = 1.0
     addends: tuple[Addend, ...] = ()
 
     def sizes(self) -> dict[int, int]:

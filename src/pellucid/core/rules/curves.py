@@ -19,6 +19,7 @@ from pellucid.core.rules.elementary import (
     sinh_cosh,
 )
 from pellucid.core.rules.elementwise import Curve
+from pellucid.core.rules.sums import Number
 
 __all__ = ["RULES"]
 
@@ -52,20 +53,20 @@ def _round(x: Tensor, decimals: int = 0) -> Tensor:
     return value / 10.0**decimals if decimals else value
 
 
-def _logit(x: Tensor, eps: float | None = None) -> Tensor:
+def _logit(x: Tensor, eps: Number | None = None) -> Tensor:
     """ln(x / (1 − x)), x first moved into [eps, 1 − eps]."""
     x = as_real(x) if eps is None else as_real(x).clamp(eps, 1 - eps)
     return torch.log(x / (1 - x))
 
 
-def _logit_slope(x: Tensor, y: Tensor, eps: float | None = None) -> Tensor:
+def _logit_slope(x: Tensor, y: Tensor, eps: Number | None = None) -> Tensor:
     """1 / (x (1 − x)), 0 outside [eps, 1 − eps]."""
     slope = 1 / (x * (1 - x))
     return slope if eps is None else torch.where((x < eps) | (x > 1 - eps), 0.0, slope)
 
 
 def _nan_to_num(
-    x: Tensor, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
+    x: Tensor, nan: Number | None = None, posinf: Number | None = None, neginf: Number | None = None
 ) -> Tensor:
     """NaN and the infinities replaced by numbers."""
     limits = torch.finfo(x.dtype)

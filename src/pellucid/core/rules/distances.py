@@ -13,12 +13,12 @@ from typing_extensions import override
 from pellucid.core.rules.base import Arguments, Gradients, Rule, upstream
 from pellucid.core.rules.indexing import linear_positions, reached, sum_to, wide
 from pellucid.core.rules.losses import reduction_of
-from pellucid.core.rules.sums import Column, Index, Sum, column, constant, single
+from pellucid.core.rules.sums import Column, Index, Number, Sum, column, constant, single
 
 __all__ = ["RULES"]
 
 
-def distance(difference: Tensor, p: float) -> Tensor:
+def distance(difference: Tensor, p: Number) -> Tensor:
     """The p-norm of every row."""
     size = difference.abs()
     if math.isinf(p):
@@ -26,7 +26,7 @@ def distance(difference: Tensor, p: float) -> Tensor:
     return (size**p).sum(-1) ** (1 / p) if p else (size != 0).to(size.dtype).sum(-1)
 
 
-def distance_slope(difference: Tensor, p: float) -> Tensor:
+def distance_slope(difference: Tensor, p: Number) -> Tensor:
     """Its derivative, 0 where the distance is 0."""
     value, size = distance(difference, p)[..., None], difference.abs()
     if math.isinf(p):
@@ -36,7 +36,7 @@ def distance_slope(difference: Tensor, p: float) -> Tensor:
     return torch.where(value == 0, 0.0, difference.sign() * ratio ** (p - 1)) if p else torch.zeros_like(size)
 
 
-def cosine(a: Tensor, b: Tensor, eps: float, *, apart: bool) -> tuple[Tensor, Tensor, Tensor]:
+def cosine(a: Tensor, b: Tensor, eps: Number, *, apart: bool) -> tuple[Tensor, Tensor, Tensor]:
     """(cosine of every pair of rows, its derivatives by both).
 
     Args:
@@ -86,7 +86,7 @@ class RowRule(Rule):
         shape, axis = self._shape(args)
         return self.rows(args, [wide(args[n].detach()).expand(shape).movedim(axis, -1) for n in self.operands])
 
-    def _divisor(self, args: Arguments, values: Tensor) -> float:
+    def _divisor(self, args: Arguments, values: Tensor) -> Number:
         """N for ``mean``."""
         return float(values.numel()) if self.reduces(args) == "mean" else 1.0
 

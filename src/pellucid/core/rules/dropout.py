@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from pellucid.core.rules.base import Arguments, Gradients, Rule, upstream
 from pellucid.core.rules.movement import copied
-from pellucid.core.rules.sums import Index, Sum, column, constant, single
+from pellucid.core.rules.sums import Index, Number, Sum, column, constant, single
 
 __all__ = ["RULES"]
 
@@ -52,7 +52,7 @@ class Dropout(Rule):
             kept = (kept.any(axes, keepdim=True) if axes else kept).expand(kept.shape)
         return kept.to(outputs[0].dtype)
 
-    def _scale(self, args: Arguments) -> float:
+    def _scale(self, args: Arguments) -> Number:
         """1/(1 − p); 0 where everything is dropped."""
         p = float(args["p"])
         return 0.0 if p >= 1 else 1 / (1 - p)

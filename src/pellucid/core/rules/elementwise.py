@@ -12,9 +12,9 @@ from typing_extensions import override
 
 from pellucid.core.rules.base import Arguments, Gradients, Rule, upstream
 from pellucid.core.rules.indexing import aligned, reached, sum_to, take, wide
-from pellucid.core.rules.sums import Block, Index, Sum, column, single
+from pellucid.core.rules.sums import Block, Index, Number, Sum, column, single
 
-__all__ = ["Curve", "Elementwise", "Parts", "Slopes", "at_positions", "floating", "widened"]
+__all__ = ["Curve", "Elementwise", "Parts", "Slopes", "as_tensor", "at_positions", "floating", "widened"]
 
 Slopes = dict[str, Any]
 """The local derivative by each operand: a tensor, or a number where it is the same everywhere."""
@@ -28,15 +28,30 @@ def floating(value: Any) -> bool:
     return isinstance(value, Tensor) and value.dtype.is_floating_point
 
 
+def as_tensor(value: Any) -> Tensor:
+    """A tensor as it is; a number as float64, or as int64 if it is whole."""
+    if isinstance(value, float):
+        return torch.tensor(value, dtype=torch.float64)
+    return torch.as_tensor(value)
+
+
 def widened(args: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments with floating-point tensors in float64."""
-    return {k: wide(v.detach()) if floating(v) else v for k, v in args.items()}
+    """The arguments with floating-point tensors in float64.
+
+    A number beside a float32, float16 or bfloat16 tensor is rounded to float32 first, as PyTorch does.
+    """
+    single = any(floating(v) and v.dtype != torch.float64 for v in args.values())
+    rounded = {
+        k: float(torch.tensor(args[k], dtype=torch.float32))
+        for k in ("input", "other")
+        if single and isinstance(args.get(k), float)
+    }
+    return {k: wide(v.detach()) if floating(v) else v for k, v in args.items()} | rounded
 
 
 def at_positions(args: Mapping[str, Any], where: Tensor) -> dict[str, Any]:
     """The arguments with each tensor's entries at some positions of the broadcast result, in float64."""
-    picked = {k: take(v, aligned(where, v.shape)) if isinstance(v, Tensor) else v for k, v in args.items()}
-    return widened(picked)
+    return widened({k: take(v, aligned(where, v.shape)) if isinstance(v, Tensor) else v for k, v in args.items()})
 
 
 class Elementwise(Rule):
@@ -102,7 +117,7 @@ class Elementwise(Rule):
         here = at_positions(args, where)
         slope = self.slopes(here, wide(take(outputs[0], where))).get(argument, 0.0)
         columns = [column("grad", where, take(grad, where))]
-        if not (isinstance(slope, int | float) and slope == 1):
+        if not (isinstance(slope, int | Number) and slope == 1):
             other = self.slope_factor.get(argument, "")
             own = args.get(other)
             at = aligned(where, own.shape) if isinstance(own, Tensor) else None

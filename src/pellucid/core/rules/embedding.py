@@ -65,7 +65,9 @@ class Embedding(Rule):
         where = torch.cat([places, torch.full((len(places), 1), index[1])], 1)
         columns = [column("grad", where, take(upstream(outputs, grads), where))]
         if args.get("scale_grad_by_freq"):
-            columns.append(column("1/frequency", None, torch.full((len(places),), 1 / max(len(places), 1))))
+            columns.append(
+                column("1/frequency", None, torch.full((len(places),), 1 / max(len(places), 1), dtype=torch.float64))
+            )
         return Sum.of([single(columns[0].name, *columns)], note="" if len(places) else "never looked up in this batch")
 
 

@@ -12,7 +12,7 @@ from pellucid.core.rules.base import Arguments, Gradients, Rule, upstream
 from pellucid.core.rules.groups import axes_of, group_key, member, restored
 from pellucid.core.rules.movement import copied
 from pellucid.core.rules.reductions import Reduction
-from pellucid.core.rules.sums import Column, Index, Sum, column, constant, single
+from pellucid.core.rules.sums import Column, Index, Number, Sum, column, constant, single
 
 __all__ = ["RULES"]
 
@@ -39,7 +39,7 @@ class Extreme(Reduction):
         return x
 
     @override
-    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | float:
+    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | Number:
         hit = (x == y).to(x.dtype)
         return hit / hit.sum(axes, keepdim=True) if axes else hit
 

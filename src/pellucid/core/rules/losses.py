@@ -15,7 +15,7 @@ from pellucid.core.rules.activations import sigmoid, softplus
 from pellucid.core.rules.base import Arguments, Gradients, Rule, upstream
 from pellucid.core.rules.elementwise import Slopes, at_positions, floating, widened
 from pellucid.core.rules.indexing import aligned, grid, reached, sum_to, take, wide
-from pellucid.core.rules.sums import Index, Sum, column, constant, single
+from pellucid.core.rules.sums import Index, Number, Sum, column, constant, single
 
 __all__ = ["RULES", "EntryLoss", "reduction_of"]
 
@@ -42,7 +42,7 @@ class EntryLoss(Rule):
     def slopes(self, args: Arguments) -> Slopes:
         """Its local derivatives."""
 
-    def divisor(self, args: Arguments, shape: torch.Size) -> float:
+    def divisor(self, args: Arguments, shape: torch.Size) -> Number:
         """What the sum is divided by."""
         count = math.prod(shape)
         return float({"mean": count, "batchmean": shape[0] if shape else 1}.get(reduction_of(args), 1))
@@ -117,7 +117,7 @@ class DifferenceLoss(EntryLoss):
         return {k: args[k] for k in ("beta", "delta") if k in args}
 
     @override
-    def divisor(self, args: Arguments, shape: torch.Size) -> float:
+    def divisor(self, args: Arguments, shape: torch.Size) -> Number:
         weight = args.get("weight")
         if weight is not None and reduction_of(args) == "mean" and self.names[0] != "huber_loss":
             return float(weight.expand(shape).sum())
@@ -135,17 +135,17 @@ class DifferenceLoss(EntryLoss):
         return {"input": slope, "target": -slope}
 
 
-def _smooth(d: Tensor, beta: float = 1.0) -> Tensor:
+def _smooth(d: Tensor, beta: Number = 1.0) -> Tensor:
     """½ d²/β inside the bend, |d| − β/2 outside."""
     return torch.where(d.abs() < beta, 0.5 * d * d / beta if beta else d.abs(), d.abs() - 0.5 * beta)
 
 
-def _smooth_slope(d: Tensor, beta: float = 1.0) -> Tensor:
+def _smooth_slope(d: Tensor, beta: Number = 1.0) -> Tensor:
     """d/β inside the bend, the sign outside."""
     return torch.where(d.abs() < beta, d / beta if beta else d.sign(), d.sign())
 
 
-def _huber(d: Tensor, delta: float = 1.0) -> Tensor:
+def _huber(d: Tensor, delta: Number = 1.0) -> Tensor:
     """½ d² inside the bend, δ(|d| − δ/2) outside (Huber 1964)."""
     return torch.where(d.abs() <= delta, 0.5 * d * d, delta * (d.abs() - 0.5 * delta))
 
@@ -226,7 +226,7 @@ class GaussianLikelihood(EntryLoss):
     @override
     def applies(self, args: Arguments) -> bool:
         var = args["var"]
-        return isinstance(var, float | int) or var.ndim == args["input"].ndim
+        return isinstance(var, Number | int) or var.ndim == args["input"].ndim
 
     def _variance(self, args: Arguments) -> Tensor:
         """At least ε."""

@@ -163,6 +163,8 @@ class Strided(Rule):
     def gradient_entry(
         self, args: Arguments, outputs: Sequence[Tensor], grads: Gradients, argument: str, index: Index
     ) -> Sum:
+        if argument != self.source:
+            return Sum.of([], note="only its shape is used")
         number = sum(s * i for s, i in zip(row_major(args[argument].shape), index, strict=True))
         blocks = []
         for place, layout in enumerate(self.layouts(args)):

@@ -19,7 +19,7 @@ from pellucid.core.rules.base import Arguments, Gradients, Rule, upstream
 from pellucid.core.rules.groups import group_key, group_positions, member
 from pellucid.core.rules.indexing import linear_positions, reached, sum_to, take, wide
 from pellucid.core.rules.movement import number_to_index, row_major
-from pellucid.core.rules.sums import Index, Sum, column, constant, single
+from pellucid.core.rules.sums import Index, Number, Sum, column, constant, single
 
 __all__ = ["RULES"]
 
@@ -60,7 +60,7 @@ class Normalization(Rule):
         """(mean, variance) where they are not taken from the input."""
         return None
 
-    def epsilon(self, args: Arguments) -> float:
+    def epsilon(self, args: Arguments) -> Number:
         """ε."""
         return float(args.get("eps", 1e-5))
 
@@ -273,7 +273,7 @@ class RMSNorm(LayerNorm):
     centred = False
 
     @override
-    def epsilon(self, args: Arguments) -> float:
+    def epsilon(self, args: Arguments) -> Number:
         eps = args.get("eps")
         return torch.finfo(args["input"].dtype).eps if eps is None else float(eps)
 

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from pellucid.core.rules.axis_tables import AxisTables
 from pellucid.core.rules.base import Arguments, Rule
+from pellucid.core.rules.sums import Number
 
 __all__ = ["RULES"]
 
@@ -48,7 +49,7 @@ class Pad(AxisTables):
         return torch.where(mirrored >= size, 2 * (size - 1) - mirrored, mirrored)
 
     @override
-    def fill(self, args: Arguments) -> float:
+    def fill(self, args: Arguments) -> Number:
         return float(args.get("value") or 0.0)
 
 
@@ -182,7 +183,7 @@ def output_sizes(x: Tensor, args: Arguments) -> tuple[list[int], list[float]]:
     if size is not None:
         sizes = [int(size)] * rank if isinstance(size, int) else [int(n) for n in size]
         return sizes, [own / new for own, new in zip(x.shape[2:], sizes, strict=True)]
-    factors = [float(factor)] * rank if isinstance(factor, int | float) else [float(f) for f in factor]
+    factors = [float(factor)] * rank if isinstance(factor, int | Number) else [float(f) for f in factor]
     sizes = [math.floor(own * f) for own, f in zip(x.shape[2:], factors, strict=True)]
     if args.get("recompute_scale_factor"):
         return sizes, [own / new for own, new in zip(x.shape[2:], sizes, strict=True)]

@@ -15,7 +15,7 @@ from pellucid.core.rules.elementwise import Elementwise, Parts, Slopes
 from pellucid.core.rules.indexing import reached, scatter_sum, sum_to, take
 from pellucid.core.rules.movement import copied, copies, number_to_index, row_major
 from pellucid.core.rules.selection import along, index_numbers
-from pellucid.core.rules.sums import Block, Index, Sum, column, single
+from pellucid.core.rules.sums import Block, Index, Number, Sum, column, single
 
 __all__ = ["RULES"]
 
@@ -45,7 +45,7 @@ class Placement(Rule):
             value.expand(numbers.shape) if value.numel() == 1 else _fitted(value, numbers.shape).expand(numbers.shape)
         )
 
-    def scale(self, args: Arguments) -> float:
+    def scale(self, args: Arguments) -> Number:
         """What added values are multiplied by."""
         return 1.0
 
@@ -93,7 +93,7 @@ class Placement(Rule):
             values = self.values(args, self.numbers(args)).detach()
             factors = [column(self.value, None, take(values, hits))]
             if self.scale(args) != 1:
-                factors.append(column("alpha", None, torch.full((len(hits),), self.scale(args))))
+                factors.append(column("alpha", None, torch.full((len(hits),), self.scale(args), dtype=torch.float64)))
             blocks.append(single(self.value, *factors))
         if self.adds(args) or not len(hits):
             blocks.append(copied("input", x, index))
@@ -125,7 +125,7 @@ class Placement(Rule):
             return found
         factors = (
             column("grad", where, take(grad, where)),
-            column("alpha", None, torch.full((len(where),), self.scale(args))),
+            column("alpha", None, torch.full((len(where),), self.scale(args), dtype=torch.float64)),
         )
         return Sum.of([single("grad · alpha", *factors)])
 
@@ -232,7 +232,7 @@ class IndexPlacement(Placement):
         return self._adds
 
     @override
-    def scale(self, args: Arguments) -> float:
+    def scale(self, args: Arguments) -> Number:
         return float(args.get("alpha", 1))
 
     @override

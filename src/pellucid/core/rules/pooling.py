@@ -15,7 +15,7 @@ from pellucid.core.rules.base import Arguments, Gradients, Rule, upstream
 from pellucid.core.rules.indexing import positions, scatter_sum, take
 from pellucid.core.rules.movement import copied
 from pellucid.core.rules.padding import output_sizes
-from pellucid.core.rules.sums import Index, Sum, column, constant, single
+from pellucid.core.rules.sums import Index, Number, Sum, column, constant, single
 
 __all__ = ["RULES"]
 
@@ -251,7 +251,7 @@ class SmoothInterpolation(AxisMatrices):
             for size, count, scale in zip(own, sizes, scales, strict=True)
         ]
 
-    def _matrix(self, size: int, count: int, scale: float, reach: int, corners: bool) -> Tensor:
+    def _matrix(self, size: int, count: int, scale: Number, reach: int, corners: bool) -> Tensor:
         """The weights along one axis: each output place lies between input places."""
         steps = torch.arange(count, dtype=torch.float64)
         if corners:

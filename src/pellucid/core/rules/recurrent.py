@@ -13,7 +13,7 @@ from typing_extensions import override
 from pellucid.core.rules.base import Arguments, Gradients, Rule
 from pellucid.core.rules.indexing import wide
 from pellucid.core.rules.recurrent_cells import CELLS, LSTM, Back, Cell, Step
-from pellucid.core.rules.sums import Block, Index, Sum, column, constant, single
+from pellucid.core.rules.sums import Block, Index, Number, Sum, column, constant, single
 
 __all__ = ["RULES"]
 
@@ -335,7 +335,7 @@ class Recurrent(Rule):
             result=step.gates[what][row, unit],
         )
 
-    def _gate_blocks(self, call: Call, place: int, step: Step, where: tuple[int, int], reset: float) -> list[Block]:
+    def _gate_blocks(self, call: Call, place: int, step: Step, where: tuple[int, int], reset: Number) -> list[Block]:
         """A gate's weighted sum: the input's terms, the state's (for a GRU's candidate times reset), biases."""
         row, at = where
         blocks = []

@@ -16,7 +16,7 @@ from pellucid.core.rules.elementary import power
 from pellucid.core.rules.groups import axes_of, group_key, group_positions, member, restored
 from pellucid.core.rules.indexing import take, wide
 from pellucid.core.rules.movement import copied
-from pellucid.core.rules.sums import Block, Column, Index, Sum, column, constant, single
+from pellucid.core.rules.sums import Block, Column, Index, Number, Sum, column, constant, single
 
 __all__ = ["RULES", "Reduction"]
 
@@ -32,7 +32,7 @@ class Reduction(Rule):
         """The reduction of float64 numbers, the axes kept as length 1."""
 
     @abstractmethod
-    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | float:
+    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | Number:
         """The local derivative, broadcastable to the input; y has the axes kept."""
 
     def factors(self, x: Tensor, y: Tensor, where: Tensor, args: Arguments) -> tuple[str, list[Column]]:
@@ -114,7 +114,7 @@ class Total(Reduction):
         return x
 
     @override
-    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | float:
+    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | Number:
         return 1.0
 
 
@@ -128,7 +128,7 @@ class SumWithoutNaN(Total):
         return super().value(torch.where(torch.isnan(x), 0.0, x), axes, args)
 
     @override
-    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | float:
+    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | Number:
         return (~torch.isnan(x)).to(x.dtype)
 
     @override
@@ -149,7 +149,7 @@ class Mean(Reduction):
         return x.sum(axes, keepdim=True) / count if axes else x
 
     @override
-    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | float:
+    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | Number:
         return 1.0 / max(_count(x, axes), 1)
 
     @override
@@ -169,7 +169,7 @@ class Variance(Reduction):
         dim = args.get("dim")
         return axes_of(None if isinstance(dim, bool) else dim, args["input"].ndim)
 
-    def _divisor(self, count: int, args: Arguments) -> float:
+    def _divisor(self, count: int, args: Arguments) -> Number:
         """N − correction, not below 0."""
         unbiased = args["dim"] if isinstance(args.get("dim"), bool) else args.get("unbiased")
         correction = args.get("correction", 1) if unbiased is None else int(unbiased)
@@ -183,7 +183,7 @@ class Variance(Reduction):
         return squares / torch.tensor(self._divisor(count, args), dtype=x.dtype)
 
     @override
-    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | float:
+    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | Number:
         mean = x.mean(axes, keepdim=True) if axes else x
         return 2 * (x - mean) / self._divisor(_count(x, axes), args)
 
@@ -206,7 +206,7 @@ class StandardDeviation(Variance):
         return super().value(x, axes, args) ** 0.5
 
     @override
-    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | float:
+    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | Number:
         return torch.where(y == 0, 0.0, super().slope(x, y, axes, args) / (2 * y))
 
     @override
@@ -228,7 +228,7 @@ class Norm(Reduction):
         self.names = (name,)
         self._may_be_matrix_norm = name == "linalg_norm"
 
-    def _order(self, args: Arguments) -> float:
+    def _order(self, args: Arguments) -> Number:
         """p."""
         order = args.get("p", args.get("ord"))
         return 2.0 if order in (None, "fro") else float(order)
@@ -256,7 +256,7 @@ class Norm(Reduction):
         return scale * power((power(size / scale, _like(x, order))).sum(axes, keepdim=True), _like(x, 1 / order))
 
     @override
-    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | float:
+    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | Number:
         order, sign = self._order(args), torch.sign(x)
         if order == 0:
             return torch.zeros_like(x)
@@ -283,7 +283,7 @@ class Norm(Reduction):
         return "" if order in (0, 1) or math.isinf(order) else r"\sqrt{s}" if order == 2 else rf"s^{{1/{order:g}}}"
 
 
-def _like(x: Tensor, number: float) -> Tensor:
+def _like(x: Tensor, number: Number) -> Tensor:
     """A number as a tensor of the same precision."""
     return torch.tensor(number, dtype=x.dtype)
 
@@ -306,7 +306,7 @@ class Product(Reduction):
         return x
 
     @override
-    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | float:
+    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | Number:
         zeros = x == 0
         count = zeros.sum(axes, keepdim=True)
         others = torch.where(zeros, 1.0, x)
@@ -335,7 +335,7 @@ class LogSumExp(Reduction):
         return top + torch.log(torch.exp(x - top).sum(axes, keepdim=True))
 
     @override
-    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | float:
+    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | Number:
         return torch.exp(x - torch.where(torch.isinf(y), 0.0, y))
 
     @override

@@ -14,9 +14,12 @@ from typing import NamedTuple, overload
 import torch
 from torch import Tensor
 
-__all__ = ["Block", "Column", "Factor", "Index", "Sum", "Term", "Terms", "column", "constant", "single"]
+__all__ = ["Block", "Column", "Factor", "Index", "Number", "Sum", "Term", "Terms", "column", "constant", "single"]
 
 Index = tuple[int, ...]
+
+Number = float | int
+"""A real number; PyTorch's settings are often whole."""
 
 
 class Factor(NamedTuple):
@@ -24,7 +27,7 @@ class Factor(NamedTuple):
 
     name: str
     index: Index | None
-    value: float
+    value: Number
 
 
 class Term(NamedTuple):
@@ -32,7 +35,7 @@ class Term(NamedTuple):
 
     label: str
     factors: tuple[Factor, ...]
-    value: float
+    value: Number
 
 
 @dataclass(frozen=True)
@@ -148,14 +151,14 @@ class Sum:
     """
 
     terms: Terms
-    value: float
+    value: Number
     then: str = ""
-    result: float = field(default=math.nan)
+    result: Number = field(default=math.nan)
     note: str = ""
 
     @classmethod
     def of(
-        cls, blocks: Sequence[Block], *, then: str = "", result: float | Tensor | None = None, note: str = ""
+        cls, blocks: Sequence[Block], *, then: str = "", result: Number | Tensor | None = None, note: str = ""
     ) -> Sum:
         """The sum of the blocks' terms; ``result`` is its value unless ``then`` makes something else of it."""
         terms = Terms(blocks)
@@ -167,7 +170,7 @@ class Sum:
         return self.terms[:count], _exact_sum(self.terms.values[count:])
 
 
-def _exact_sum(values: Tensor) -> float:
+def _exact_sum(values: Tensor) -> Number:
     """The correctly rounded sum; with infinities or NaN, or for very many terms, what float64 addition gives."""
     if len(values) > _ALL_SORTED:
         return float(values.sum())
@@ -177,7 +180,7 @@ def _exact_sum(values: Tensor) -> float:
         return float(values.sum())
 
 
-def column(name: str, index: Tensor | Index | None, values: Tensor | float) -> Column:
+def column(name: str, index: Tensor | Index | None, values: Tensor | Number) -> Column:
     """A factor of one term or of many.
 
     Args:
@@ -185,13 +188,13 @@ def column(name: str, index: Tensor | Index | None, values: Tensor | float) -> C
         index: A (terms, axes) tensor, one index tuple for a single term, or None.
         values: A (terms,) tensor, or a number or 0-dimensional tensor for a single term.
     """
-    many = torch.as_tensor(values, dtype=torch.float64 if isinstance(values, float | int) else None).reshape(-1)
+    many = torch.as_tensor(values, dtype=torch.float64 if isinstance(values, Number | int) else None).reshape(-1)
     if isinstance(index, tuple):
         index = torch.tensor([index], dtype=torch.int64).reshape(1, len(index))
     return Column(name, index, many)
 
 
-def constant(name: str, value: float, count: int = 1) -> Column:
+def constant(name: str, value: Number, count: int = 1) -> Column:
     """A factor that is the same number in every term."""
     return Column(name, None, torch.full((count,), float(value), dtype=torch.float64))
 
@@ -201,6 +204,6 @@ def single(label: str, *columns: Column) -> Block:
     return Block(label, columns)
 
 
-def _number(value: float | Tensor) -> float:
+def _number(value: Number | Tensor) -> Number:
     """A number or a tensor of one entry as a float."""
     return float(value.detach()) if isinstance(value, Tensor) else float(value)

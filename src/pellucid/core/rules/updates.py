@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from pellucid.core.rules.sums import Block, Column, Sum, constant, single
+from pellucid.core.rules.sums import Block, Column, Number, Sum, constant, single
 from pellucid.errors import SettingsError
 
 __all__ = ["OPTIMIZERS", "Numbers", "update_terms"]
@@ -24,13 +24,13 @@ def _product(label: str, *factors: tuple[str, float]) -> Block:
     return single(label, *columns)
 
 
-def _number(value: Any) -> float:
+def _number(value: Any) -> Number:
     """A setting as a float (a learning rate may be a tensor)."""
     return float(value)
 
 
 def _decayed(
-    group: Mapping[str, Any], weight: float, gradient: float
+    group: Mapping[str, Any], weight: Number, gradient: Number
 ) -> list[tuple[str, float, list[tuple[str, float]]]]:
     """The parts of the gradient that the optimiser works with: the loss's own, and L2 decay λ w."""
     sign = -1.0 if group.get("maximize") else 1.0
@@ -42,7 +42,7 @@ def _decayed(
     return parts
 
 
-def _sgd(group: Mapping[str, Any], state: Numbers, weight: float, gradient: float) -> list[Block]:
+def _sgd(group: Mapping[str, Any], state: Numbers, weight: Number, gradient: Number) -> list[Block]:
     """SGD: −lr d with d = g + λ w. Nesterov: Sutskever et al. 2013.
 
     With momentum μ and dampening τ the buffer b ← μ b + (1 − τ) d (first step: b ← d) takes d's place; Nesterov takes
@@ -66,7 +66,7 @@ def _sgd(group: Mapping[str, Any], state: Numbers, weight: float, gradient: floa
     return blocks
 
 
-def _adam_denominator(group: Mapping[str, Any], state: Numbers, total: float, step: float) -> float:
+def _adam_denominator(group: Mapping[str, Any], state: Numbers, total: Number, step: Number) -> Number:
     """√v̂ + ε with v ← β₂ v + (1 − β₂) d², v̂ = v/(1 − β₂ᵗ); with amsgrad the largest v so far."""
     beta = _number(group["betas"][1])
     second = beta * state.get("exp_avg_sq", 0.0) + (1 - beta) * total * total
@@ -75,7 +75,7 @@ def _adam_denominator(group: Mapping[str, Any], state: Numbers, total: float, st
     return math.sqrt(second) / math.sqrt(1 - beta**step) + _number(group["eps"])
 
 
-def _adam(group: Mapping[str, Any], state: Numbers, weight: float, gradient: float) -> list[Block]:
+def _adam(group: Mapping[str, Any], state: Numbers, weight: Number, gradient: Number) -> list[Block]:
     """Adam: −lr m̂/(√v̂ + ε), m ← β₁ m + (1 − β₁) d, m̂ = m/(1 − β₁ᵗ), d = g + λ w (Kingma and Ba 2015, algorithm 1).
 
     AdamW: the decay is −lr λ w by itself and d = g (Loshchilov and Hutter 2019, algorithm 2).
@@ -96,7 +96,7 @@ def _adam(group: Mapping[str, Any], state: Numbers, weight: float, gradient: flo
     return blocks
 
 
-def _rmsprop(group: Mapping[str, Any], state: Numbers, weight: float, gradient: float) -> list[Block]:
+def _rmsprop(group: Mapping[str, Any], state: Numbers, weight: Number, gradient: Number) -> list[Block]:
     """RMSprop: −lr d/(√v + ε), v ← α v + (1 − α) d² (Tieleman and Hinton 2012); centred: v less the squared mean of d.
 
     With momentum the buffer b ← μ b + d/(√v + ε) takes the quotient's place.
@@ -117,7 +117,7 @@ def _rmsprop(group: Mapping[str, Any], state: Numbers, weight: float, gradient: 
     return blocks
 
 
-def _adagrad(group: Mapping[str, Any], state: Numbers, weight: float, gradient: float) -> list[Block]:
+def _adagrad(group: Mapping[str, Any], state: Numbers, weight: Number, gradient: Number) -> list[Block]:
     """Adagrad: −lr/(1 + (t − 1) η) · d/(√s + ε), s ← s + d² (Duchi et al. 2011)."""
     step = state.get("step", 0.0) + 1
     rate = _number(group["lr"]) / (1 + (step - 1) * _number(group.get("lr_decay", 0)))
@@ -131,7 +131,7 @@ OPTIMIZERS = {"SGD": _sgd, "Adam": _adam, "AdamW": _adam, "RMSprop": _rmsprop, "
 """The optimisers whose steps are written out, by the name of their class in ``torch.optim``."""
 
 
-def update_terms(kind: str, group: Mapping[str, Any], state: Numbers, weight: float, gradient: float) -> Sum:
+def update_terms(kind: str, group: Mapping[str, Any], state: Numbers, weight: Number, gradient: Number) -> Sum:
     """What one step adds to one weight, term by term: the gradient's share, the momentum's, the decay's.
 
     Args:

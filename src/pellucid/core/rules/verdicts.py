@@ -11,9 +11,9 @@ from torch import Tensor
 from typing_extensions import override
 
 from pellucid.core.rules.base import Arguments, Gradients, Rule
-from pellucid.core.rules.elementwise import Elementwise, Parts, Slopes
+from pellucid.core.rules.elementwise import Elementwise, Parts, Slopes, as_tensor
 from pellucid.core.rules.groups import axes_of, group_key
-from pellucid.core.rules.sums import Index, Sum, constant, single
+from pellucid.core.rules.sums import Index, Number, Sum, constant, single
 
 __all__ = ["RULES", "NoGradient"]
 
@@ -39,7 +39,7 @@ class Verdict(Elementwise):
 
     @override
     def compute(self, args: Arguments) -> Any:
-        operands = [torch.as_tensor(args[k]) for k in ("input", "other") if k in args]
+        operands = [as_tensor(args[k]) for k in ("input", "other") if k in args]
         return self._value(*operands)
 
     @override
@@ -201,7 +201,7 @@ def _one_hot(args: Arguments) -> Tensor:
     return (args["input"][..., None] == torch.arange(count)).to(torch.int64)
 
 
-def _filled(value: float) -> Callable[[Arguments], Tensor]:
+def _filled(value: Number) -> Callable[[Arguments], Tensor]:
     """A maker of constant tensors."""
     return lambda args: torch.full(_size(args), value)
 
