@@ -19,7 +19,7 @@ ANYWHERE = (
     torch.neg, torch.abs,
     torch.sign, torch.square, torch.exp, torch.exp2, torch.expm1, torch.sin, torch.cos, torch.sinh,
     torch.cosh, torch.tanh, torch.atan, torch.asinh, torch.sinc, torch.erf, torch.erfc, torch.sigmoid, torch.deg2rad,
-    torch.rad2deg, torch.nan_to_num, torch.positive, F.relu, F.relu6, F.leaky_relu, F.gelu, F.silu, F.mish, F.softplus,
+    torch.rad2deg, torch.nan_to_num, torch.positive, F.relu, F.relu6, F.gelu, F.silu, F.mish, F.softplus,
     F.logsigmoid, F.elu, F.selu, F.celu, F.hardtanh, F.hardswish, F.softsign, F.tanhshrink, F.softshrink, F.hardshrink,
 )  # fmt: skip
 POSITIVE = (
@@ -93,9 +93,10 @@ def test_other_arithmetic(data: st.DataObject) -> None:
         lambda: check(torch.div, a, c, rounding_mode=draw.one(("floor", "trunc")), smooth=False),
         lambda: check(F.prelu, draw.tensor(2, 3, 2), draw.tensor(3)),
         lambda: check(F.threshold, a, 0.3, -1.0),
-        # PyTorch computes the slopes of these two with constants in float32, also for float64 tensors.
+        # PyTorch computes the slopes of these three with constants in float32, also for float64 tensors.
         lambda: check(F.hardsigmoid, a, roundings=1e8),
         lambda: check(F.rrelu, a, roundings=1e8),
+        lambda: check(F.leaky_relu, a, 0.2, roundings=1e8),
     )
     draw.one(calls)()
 

@@ -89,7 +89,7 @@ def test_class_losses(data: st.DataObject) -> None:
         target.reshape(-1)[0] = -100
     target = torch.where(target == -100, ignored, target)
     soft = torch.softmax(draw.tensor(n, classes, *places).detach(), 1).requires_grad_()
-    k = {"weight": weight, "reduction": reduction}
+    k = {"weight": weight, "reduction": reduction, "smooth": bool((target != ignored).any())}
     calls = (
         lambda: check(F.cross_entropy, x, target, ignore_index=ignored, label_smoothing=smoothing, **k),
         lambda: check(F.cross_entropy, x, soft, label_smoothing=smoothing, **k),

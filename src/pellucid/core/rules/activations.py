@@ -15,7 +15,7 @@ from pellucid.core.rules.elementary import tanh
 from pellucid.core.rules.elementwise import Curve, Elementwise, Slopes
 from pellucid.core.rules.sums import Index, Number, Sum
 
-__all__ = ["RULES", "sigmoid", "softplus"]
+__all__ = ["RULES", "LeakyWithLearnedSlope", "RandomLeaky", "sigmoid", "softplus"]
 
 _ALPHA, _SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
 """The constants of SELU (Klambauer et al. 2017, equation 2)."""

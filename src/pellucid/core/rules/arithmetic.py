@@ -12,7 +12,21 @@ from pellucid.core.rules.base import Arguments
 from pellucid.core.rules.elementary import power
 from pellucid.core.rules.elementwise import Elementwise, Parts, Slopes, as_tensor
 
-__all__ = ["RULES"]
+__all__ = [
+    "RULES",
+    "Add",
+    "AddedProduct",
+    "Atan2",
+    "Divide",
+    "FloorDivide",
+    "Lerp",
+    "LogAddExp",
+    "LogProduct",
+    "Multiply",
+    "Power",
+    "Remainder",
+    "Subtract",
+]
 
 
 def _log(x: Any) -> Any:

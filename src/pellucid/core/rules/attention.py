@@ -14,7 +14,7 @@ from pellucid.core.rules.base import Arguments, Gradients, Rule, upstream
 from pellucid.core.rules.indexing import aligned, reached, sum_to, take, wide
 from pellucid.core.rules.sums import Column, Index, Number, Sum, column, constant, single
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "Attention", "ScaledDotProductAttention"]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing_extensions import override
 from pellucid.core.rules.base import Arguments
 from pellucid.core.rules.elementwise import Elementwise, Parts, Slopes, as_tensor
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "Clamp", "Extreme", "MaskedFill", "Where"]
 
 
 def _limit(bound: Any, value: Tensor) -> Tensor:

@@ -19,7 +19,10 @@ from pellucid.core.rules.indexing import grid, wide
 from pellucid.core.rules.losses import reduction_of
 from pellucid.core.rules.sums import Index, Number, Sum, column, constant, single
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "ClassLoss"]
+
+_MANY = 1_000_000
+"""With more float32 scores than this a loss's terms take the exponentials in float32 (error below 1e-7) to be quick."""
 
 
 class ClassLoss(Rule):
@@ -127,16 +130,34 @@ class ClassLoss(Rule):
         shape = self._shape(args)
         whole = reduction_of(args) != "none"
         rows = torch.arange(math.prod(shape)) if whole else torch.tensor([self._row(index, shape)])
-        (q, counted), log_shares = self._targets(args, rows), self._log_shares(args, rows)
-        row, place = (q != 0).nonzero().unbind(1)
+        counted, row, place, share, log_share = self._counting(args, rows)
         at = self._scores(grid(shape)[rows[row]], place, self._axis(args))
-        columns = [column("q", at, q[row, place]), column(r"-\ln p", at, -log_shares[row, place])]
+        columns = [column("q", at, share), column(r"-\ln p", at, -log_share)]
         divisor = self._divisor(args, counted) if whole else 1.0
         if divisor == 0:
             return Sum.of([], then="s/0", result=outputs[0][index], note="no target counts")
         if divisor != 1:
             columns.append(constant("1/N", 1 / divisor if divisor else math.nan, len(row)))
         return Sum.of([single(" · ".join(c.name for c in columns), *columns)])
+
+    def _counting(self, args: Arguments, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """(shares of the divisor, and of every q that is not 0 the row, the class, q and ln p) for some rows."""
+        if self._soft(args) or args.get("label_smoothing"):
+            (q, counted), log_shares = self._targets(args, rows), self._log_shares(args, rows)
+            row, place = (q != 0).nonzero().unbind(1)
+            return counted, row, place, q[row, place], log_shares[row, place]
+        target, weight = args["target"].reshape(-1)[rows], args.get("weight")
+        row = (target != args.get("ignore_index", -100)).nonzero().reshape(-1)
+        place = target[row]
+        share = torch.ones(len(row), dtype=torch.float64) if weight is None else wide(weight.detach()[place])
+        scores = self._rows(args["input"].detach(), self._axis(args))[rows[row]]
+        log_share = wide(scores[torch.arange(len(row)), place])
+        if self._normalizes:
+            exact = scores if scores.numel() > _MANY and scores.dtype == torch.float32 else wide(scores)
+            top = exact.amax(1, keepdim=True)
+            total = torch.exp(exact - top).sum(1, dtype=torch.float64)
+            log_share = log_share - wide(top[:, 0]) - torch.log(total)
+        return share, row, place, share, log_share
 
     def _row(self, index: Index, shape: Sequence[int]) -> int:
         """The row of an example and position."""

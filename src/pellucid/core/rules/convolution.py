@@ -20,7 +20,7 @@ from pellucid.core.rules.contraction import arithmetic_dtype
 from pellucid.core.rules.indexing import positions, take
 from pellucid.core.rules.sums import Block, Index, Sum, column, single
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "Convolution", "Link"]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,17 @@ from pellucid.core.rules.indexing import linear_positions, reached, sum_to, wide
 from pellucid.core.rules.losses import reduction_of
 from pellucid.core.rules.sums import Column, Index, Number, Sum, column, constant, single
 
-__all__ = ["RULES"]
+__all__ = [
+    "RULES",
+    "CosineEmbeddingLoss",
+    "CosineSimilarity",
+    "PairwiseDistance",
+    "RowRule",
+    "TripletLoss",
+    "cosine",
+    "distance",
+    "distance_slope",
+]
 
 
 def distance(difference: Tensor, p: Number) -> Tensor:

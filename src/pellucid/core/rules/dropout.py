@@ -18,7 +18,7 @@ from pellucid.core.rules.base import Arguments, Gradients, Rule, upstream
 from pellucid.core.rules.movement import copied
 from pellucid.core.rules.sums import Index, Number, Sum, column, constant, single
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "Dropout"]
 
 
 class Dropout(Rule):

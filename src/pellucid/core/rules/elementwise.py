@@ -117,7 +117,7 @@ class Elementwise(Rule):
         here = at_positions(args, where)
         slope = self.slopes(here, wide(take(outputs[0], where))).get(argument, 0.0)
         columns = [column("grad", where, take(grad, where))]
-        if not (isinstance(slope, int | Number) and slope == 1):
+        if not (isinstance(slope, Number) and slope == 1):
             other = self.slope_factor.get(argument, "")
             own = args.get(other)
             at = aligned(where, own.shape) if isinstance(own, Tensor) else None

@@ -14,7 +14,7 @@ from pellucid.core.rules.indexing import take, wide
 from pellucid.core.rules.movement import copied
 from pellucid.core.rules.sums import Index, Sum, column, single
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "Embedding", "EmbeddingBag"]
 
 
 class Embedding(Rule):

@@ -14,7 +14,7 @@ from pellucid.core.rules.movement import copied
 from pellucid.core.rules.reductions import Reduction
 from pellucid.core.rules.sums import Column, Index, Number, Sum, column, constant, single
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "Extreme", "ExtremeAlong"]
 
 
 class Extreme(Reduction):

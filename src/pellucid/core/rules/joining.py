@@ -12,7 +12,7 @@ from pellucid.core.rules.base import Arguments, Gradients, Rule, upstream
 from pellucid.core.rules.movement import copied
 from pellucid.core.rules.sums import Index, Sum
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "Concatenation", "Stack"]
 
 
 class Concatenation(Rule):

@@ -12,7 +12,21 @@ from typing_extensions import override
 from pellucid.core.rules.base import Arguments
 from pellucid.core.rules.contraction import Addend, Contraction, Operand, Product
 
-__all__ = ["RULES"]
+__all__ = [
+    "RULES",
+    "AddedMatrixProduct",
+    "Bilinear",
+    "Einsum",
+    "InnerProduct",
+    "Linear",
+    "MatrixProduct",
+    "OuterProduct",
+    "SummedBatchProduct",
+    "TensorDot",
+    "VectorDot",
+    "matrix_labels",
+    "multiply_out",
+]
 
 
 class Linear(Contraction):

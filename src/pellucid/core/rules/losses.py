@@ -17,7 +17,20 @@ from pellucid.core.rules.elementwise import Slopes, at_positions, floating, wide
 from pellucid.core.rules.indexing import aligned, grid, reached, sum_to, take, wide
 from pellucid.core.rules.sums import Index, Number, Sum, column, constant, single
 
-__all__ = ["RULES", "EntryLoss", "reduction_of"]
+__all__ = [
+    "RULES",
+    "BinaryCrossEntropy",
+    "BinaryCrossEntropyOfLogits",
+    "DifferenceLoss",
+    "Divergence",
+    "EntryLoss",
+    "GaussianLikelihood",
+    "HingeEmbedding",
+    "MarginRanking",
+    "PoissonLikelihood",
+    "SoftMargin",
+    "reduction_of",
+]
 
 
 def reduction_of(args: Arguments) -> str:
@@ -181,13 +194,13 @@ class BinaryCrossEntropyOfLogits(EntryLoss):
 
     @override
     def entries(self, args: Arguments) -> Tensor:
-        z, t, weight, positive = (args.get(k) for k in ("input", "target", "weight", "pos_weight"))
+        z, t, weight, positive = args["input"], args["target"], args.get("weight"), args.get("pos_weight")
         losses = (1 - t) * z + (1 if positive is None else 1 + (positive - 1) * t) * softplus(-z)
         return losses if weight is None else losses * weight
 
     @override
     def slopes(self, args: Arguments) -> Slopes:
-        z, t, weight, positive = (args.get(k) for k in ("input", "target", "weight", "pos_weight"))
+        z, t, weight, positive = args["input"], args["target"], args.get("weight"), args.get("pos_weight")
         p, w, c = sigmoid(z), 1 if weight is None else weight, 1 if positive is None else positive
         slope = p - t if positive is None else (1 - t) * p + c * t * (p - 1)
         by_target = -z + (c - 1) * softplus(-z)
@@ -226,7 +239,7 @@ class GaussianLikelihood(EntryLoss):
     @override
     def applies(self, args: Arguments) -> bool:
         var = args["var"]
-        return isinstance(var, Number | int) or var.ndim == args["input"].ndim
+        return isinstance(var, Number) or var.ndim == args["input"].ndim
 
     def _variance(self, args: Arguments) -> Tensor:
         """At least ε."""

@@ -21,7 +21,7 @@ from pellucid.core.rules.indexing import linear_positions, reached, sum_to, take
 from pellucid.core.rules.movement import number_to_index, row_major
 from pellucid.core.rules.sums import Index, Number, Sum, column, constant, single
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "BatchNorm", "GroupNorm", "Grouping", "InstanceNorm", "LayerNorm", "Normalization", "RMSNorm"]
 
 
 @dataclass(frozen=True)

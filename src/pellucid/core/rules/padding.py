@@ -13,7 +13,7 @@ from pellucid.core.rules.axis_tables import AxisTables
 from pellucid.core.rules.base import Arguments, Rule
 from pellucid.core.rules.sums import Number
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "Flip", "NearestInterpolation", "Pad", "Repeat", "RepeatInterleave", "Roll", "output_sizes"]
 
 
 def _plain(x: Tensor) -> list[Tensor]:
@@ -179,11 +179,11 @@ class NearestInterpolation(AxisTables):
 def output_sizes(x: Tensor, args: Arguments) -> tuple[list[int], list[float]]:
     """The output's lengths, and how many input places an output place is apart (PyTorch: 1/scale_factor if given)."""
     rank = x.ndim - 2
-    size, factor = args.get("size"), args.get("scale_factor")
+    size, factor = args.get("size"), args.get("scale_factor") or 1.0
     if size is not None:
         sizes = [int(size)] * rank if isinstance(size, int) else [int(n) for n in size]
         return sizes, [own / new for own, new in zip(x.shape[2:], sizes, strict=True)]
-    factors = [float(factor)] * rank if isinstance(factor, int | Number) else [float(f) for f in factor]
+    factors = [float(factor)] * rank if isinstance(factor, Number) else [float(f) for f in factor]
     sizes = [math.floor(own * f) for own, f in zip(x.shape[2:], factors, strict=True)]
     if args.get("recompute_scale_factor"):
         return sizes, [own / new for own, new in zip(x.shape[2:], sizes, strict=True)]

@@ -17,7 +17,7 @@ from pellucid.core.rules.movement import copied, copies, number_to_index, row_ma
 from pellucid.core.rules.selection import along, index_numbers
 from pellucid.core.rules.sums import Block, Index, Number, Sum, column, single
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "IndexPlacement", "Placement", "Scatter", "ScatterConstant", "SetItem", "Triangle"]
 
 
 class Placement(Rule):

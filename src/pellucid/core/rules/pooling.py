@@ -17,7 +17,16 @@ from pellucid.core.rules.movement import copied
 from pellucid.core.rules.padding import output_sizes
 from pellucid.core.rules.sums import Index, Number, Sum, column, constant, single
 
-__all__ = ["RULES"]
+__all__ = [
+    "RULES",
+    "AdaptiveAveragePool",
+    "AveragePool",
+    "MaxPool",
+    "SmoothInterpolation",
+    "each",
+    "fitted",
+    "window_count",
+]
 
 
 def each(value: Any, rank: int, default: Any = None) -> list[int]:

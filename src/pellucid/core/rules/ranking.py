@@ -12,7 +12,7 @@ from pellucid.core.rules.base import Arguments, Gradients, Rule, upstream
 from pellucid.core.rules.movement import copied
 from pellucid.core.rules.sums import Index, Sum, constant, single
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "Ranking"]
 
 
 class Ranking(Rule):

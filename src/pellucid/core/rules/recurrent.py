@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,31 +13,9 @@ from pellucid.core.rules.base import Arguments, Gradients, Rule
 from pellucid.core.rules.indexing import wide
 from pellucid.core.rules.recurrent_cells import CELLS, LSTM, Back, Cell, Step
 from pellucid.core.rules.sums import Block, Index, Number, Sum, column, constant, single
+from pellucid.core.rules.unrolling import Backward, Call, Weights, backpropagate, unroll
 
-__all__ = ["RULES"]
-
-
-@dataclass(frozen=True)
-class Call:
-    """A recurrent call in one form.
-
-    Args:
-        steps: The input at every time, (rows, features); rows may only become fewer.
-        hidden: The first states, (layers · directions, examples, units); for LSTMs the first memories too.
-        weights: For each layer and direction the weights W_ih, W_hh, b_ih, b_hh (the last two None without biases).
-        addresses: The same places' argument names.
-        hidden_addresses: Argument names of states and memories.
-        input_address: The argument that holds the input.
-        directions: 1, or 2 where a second pass runs backwards.
-    """
-
-    steps: list[Tensor]
-    hidden: tuple[Tensor, ...]
-    weights: list[tuple[Tensor | None, ...]]
-    addresses: list[tuple[str, ...]]
-    hidden_addresses: tuple[str, ...]
-    input_address: str
-    directions: int
+__all__ = ["RULES", "Call", "Recurrent", "RecurrentCell"]
 
 
 class Recurrent(Rule):
@@ -73,11 +50,11 @@ class Recurrent(Rule):
         directions = 2 if args["bidirectional"] else 1
         each = 4 if args["has_biases"] else 2
         params = [wide(p.detach()) for p in args["params"]]
-        weights: list[tuple[Tensor | None, ...]] = []
+        weights: list[Weights] = []
         addresses: list[tuple[str, ...]] = []
         for start in range(0, len(params), each):
             own = tuple(params[start : start + each])
-            weights.append(own if each == 4 else (*own, None, None))
+            weights.append(Weights(*own))
             addresses.append(tuple(f"params[{start + k}]" for k in range(each)))
         several = isinstance(args["hx"], list | tuple)
         hidden = tuple(wide(h.detach()) for h in (args["hx"] if several else [args["hx"]]))
@@ -89,46 +66,9 @@ class Recurrent(Rule):
         sequence = sequence.transpose(0, 1) if args["batch_first"] else sequence
         return Call(list(sequence.unbind(0)), hidden, weights, addresses, names, "input", directions)
 
-    def _unroll(self, call: Call) -> tuple[list[list[Step]], list[Tensor], list[Tensor], list[Tensor]]:
-        """(steps of every layer and direction in the order they ran, outputs in time, last states, last memories)."""
-        sequence, passes, last_h, last_c = call.steps, [], [], []
-        for layer in range(len(call.weights) // call.directions):
-            outputs: list[list[Tensor]] = []
-            for direction in range(call.directions):
-                place = layer * call.directions + direction
-                ran, h, c = self._run(call, place, sequence, backwards=direction == 1)
-                passes.append(ran)
-                last_h.append(h)
-                last_c.append(c)
-                outputs.append([step.new_h for step in sorted(ran, key=lambda step: step.time)])
-            sequence = [torch.cat(parts, 1) for parts in zip(*outputs, strict=True)]
-        return passes, sequence, last_h, last_c
-
-    def _run(
-        self, call: Call, place: int, sequence: list[Tensor], *, backwards: bool
-    ) -> tuple[list[Step], Tensor, Tensor]:
-        """One layer in one direction."""
-        w_ih, w_hh, b_ih, b_hh = call.weights[place]
-        assert w_ih is not None
-        assert w_hh is not None
-        h = call.hidden[0][place].clone()
-        c = call.hidden[1][place].clone() if self.cell.has_memory else torch.zeros_like(h)
-        ran = []
-        times = range(len(sequence) - 1, -1, -1) if backwards else range(len(sequence))
-        for time in times:
-            x = sequence[time]
-            rows = len(x)
-            from_input = x @ w_ih.T if b_ih is None else x @ w_ih.T + b_ih
-            from_state = h[:rows] @ w_hh.T if b_hh is None else h[:rows] @ w_hh.T + b_hh
-            before_h, before_c = h[:rows], c[:rows]
-            gates, new_h, new_c = self.cell.run(from_input, from_state, before_h, before_c)
-            ran.append(Step(time, rows, x, before_h, before_c, from_input, from_state, gates, new_h, new_c))
-            h, c = torch.cat([new_h, h[rows:]]), torch.cat([new_c, c[rows:]])
-        return ran, h, c
-
     @override
     def forward(self, args: Arguments, outputs: Sequence[Tensor] | None = None) -> tuple[Tensor, ...]:
-        _, sequence, last_h, last_c = self._unroll(self.call(args))
+        _, sequence, last_h, last_c = unroll(self.cell, self.call(args))
         whole = self._joined(args, sequence)
         found = [whole, torch.stack(last_h), *([torch.stack(last_c)] if self.cell.has_memory else [])]
         dtype = args["params"][0].dtype
@@ -147,55 +87,20 @@ class Recurrent(Rule):
             return list(whole.split(args["batch_sizes"].tolist()))
         return list((whole.transpose(0, 1) if args["batch_first"] else whole).unbind(0))
 
-    def _backpropagate(
-        self, args: Arguments, outputs: Sequence[Tensor], grads: Gradients
-    ) -> tuple[Call, list[list[tuple[Step, Back]]], list[Tensor], list[tuple[Tensor, Tensor]]]:
-        """(call, every pass's steps with their gradients, gradients by the input, by the first states and memories)."""
+    def _backpropagate(self, args: Arguments, grads: Gradients) -> tuple[Call, Backward]:
+        """(call, its gradients)."""
         call = self.call(args)
-        passes, *_ = self._unroll(call)
         given = [None if g is None else wide(g) for g in (*grads, *[None] * (3 - len(grads)))]
-        units = call.hidden[0].shape[-1]
-        sequence = (
-            [s.new_zeros(len(s), units * call.directions) for s in call.steps]
-            if given[0] is None
-            else (self._apart(args, given[0]))
-        )
-        found: list[list[tuple[Step, Back]]] = [[] for _ in passes]
-        first: list[tuple[Tensor, Tensor]] = [(call.hidden[0][0], call.hidden[0][0])] * len(passes)
-        for layer in reversed(range(len(passes) // call.directions)):
-            below = [torch.zeros_like(step.x) for step in sorted(passes[layer * call.directions], key=lambda s: s.time)]
-            for direction in range(call.directions):
-                place = layer * call.directions + direction
-                by_out = [s[:, direction * units : (direction + 1) * units] for s in sequence]
-                ends = [None if g is None else g[place] for g in given[1:]]
-                found[place], first[place] = self._back(call, place, passes[place], by_out, ends)
-                w_ih = call.weights[place][0]
-                for step, back in found[place]:
-                    below[step.time] = below[step.time] + back.from_input @ w_ih
-            sequence = below
-        return call, found, sequence, first
-
-    def _back(
-        self, call: Call, place: int, ran: list[Step], by_out: list[Tensor], ends: list[Tensor | None]
-    ) -> tuple[list[tuple[Step, Back]], tuple[Tensor, Tensor]]:
-        """One layer in one direction, from its last step to its first."""
-        w_hh = call.weights[place][1]
-        by_h = torch.zeros_like(call.hidden[0][place]) if ends[0] is None else ends[0].clone()
-        by_c = torch.zeros_like(by_h) if ends[1] is None else ends[1].clone()
-        found = []
-        for step in reversed(ran):
-            rows = step.rows
-            back = self.cell.back(step, by_h[:rows] + by_out[step.time], by_c[:rows])
-            by_h = torch.cat([back.from_state @ w_hh + back.h, by_h[rows:]])
-            by_c = torch.cat([back.c, by_c[rows:]])
-            found.append((step, back))
-        return found, (by_h, by_c)
+        units = call.hidden[0].shape[-1] * call.directions
+        whole = given[0]
+        by_sequence = [s.new_zeros(len(s), units) for s in call.steps] if whole is None else self._apart(args, whole)
+        return call, backpropagate(self.cell, call, by_sequence, given[1:])
 
     @override
     def backward(self, args: Arguments, outputs: Sequence[Tensor], grads: Gradients) -> dict[str, Tensor]:
-        call, passes, by_input, first = self._backpropagate(args, outputs, grads)
-        found = {call.input_address: self._joined(args, by_input)}
-        for place, steps in enumerate(passes):
+        call, made = self._backpropagate(args, grads)
+        found = {call.input_address: self._joined(args, made.by_input)}
+        for place, steps in enumerate(made.passes):
             shares = (
                 sum(back.from_input.T @ step.x for step, back in steps),
                 sum(back.from_state.T @ step.h for step, back in steps),
@@ -204,7 +109,7 @@ class Recurrent(Rule):
             )
             found.update({name: torch.as_tensor(s) for name, s in zip(call.addresses[place], shares, strict=False)})
         for which, name in enumerate(call.hidden_addresses):
-            found[name] = torch.stack([pair[which] for pair in first])
+            found[name] = torch.stack([pair[which] for pair in made.first])
         return {name: t.to(args["params"][0].dtype) for name, t in found.items()}
 
     def _where(self, args: Arguments, index: Index) -> tuple[int, int]:
@@ -221,7 +126,7 @@ class Recurrent(Rule):
     @override
     def entry(self, args: Arguments, outputs: Sequence[Tensor], index: Index, output: int = 0) -> Sum:
         call = self.call(args)
-        passes, *_ = self._unroll(call)
+        passes, *_ = unroll(self.cell, call)
         units = call.hidden[0].shape[-1]
         if output == 0:
             time, row = self._where(args, index)
@@ -246,7 +151,8 @@ class Recurrent(Rule):
     def gradient_entry(
         self, args: Arguments, outputs: Sequence[Tensor], grads: Gradients, argument: str, index: Index
     ) -> Sum:
-        call, passes, _, _ = self._backpropagate(args, outputs, grads)
+        call, made = self._backpropagate(args, grads)
+        passes = made.passes
         if argument in call.hidden_addresses:
             return self._first_state(call, passes, argument, index)
         if argument == call.input_address:
@@ -254,7 +160,7 @@ class Recurrent(Rule):
             blocks = []
             for place in range(call.directions):
                 back = next(b for s, b in passes[place] if s.time == time)
-                weights, label = call.weights[place][0], self._label(call, place, time)
+                weights, label = call.weights[place].ih, self._label(call, place, time)
                 slopes = _unit_column(rf"\delta_{{{label}}}", back.from_input[row])
                 rows = torch.arange(len(slopes.values))
                 at = torch.stack([rows, torch.full_like(rows, index[-1])], 1)
@@ -290,7 +196,7 @@ class Recurrent(Rule):
             return Sum.of(
                 [single("through the memory", constant(rf"\partial L/\partial c ({label})", float(back.c[row, unit])))]
             )
-        weights = call.weights[place][1]
+        weights = call.weights[place].hh
         slopes = _unit_column(rf"\delta_{{{label}}}", back.from_state[row])
         rows = torch.arange(len(slopes.values))
         at = torch.stack([rows, torch.full_like(rows, unit)], 1)
@@ -301,7 +207,7 @@ class Recurrent(Rule):
     @override
     def intermediates(self, args: Arguments) -> dict[str, Tensor]:
         call = self.call(args)
-        passes, *_ = self._unroll(call)
+        passes, *_ = unroll(self.cell, call)
         found: dict[str, Tensor] = {}
         for place, ran in enumerate(passes):
             for step in ran:
@@ -315,7 +221,7 @@ class Recurrent(Rule):
     @override
     def intermediate_entry(self, args: Arguments, name: str, index: Index) -> Sum:
         call = self.call(args)
-        passes, *_ = self._unroll(call)
+        passes, *_ = unroll(self.cell, call)
         label, _, what = name.rpartition(".")
         place, step = next((k, s) for k, ran in enumerate(passes) for s in ran if self._label(call, k, s.time) == label)
         row, unit = index
@@ -341,7 +247,8 @@ class Recurrent(Rule):
         blocks = []
         parts = ((step.x[row], 0, "x", []), (step.h[row], 1, "h before", [("reset_gate", reset)] if reset != 1 else []))
         for values, which, name, extra in parts:
-            weight, bias = call.weights[place][which], call.weights[place][which + 2]
+            own_weights = call.weights[place]
+            weight, bias = (own_weights.ih, own_weights.b_ih) if which == 0 else (own_weights.hh, own_weights.b_hh)
             count = len(values)
             places = torch.arange(count)
             at_weight = torch.stack([torch.full_like(places, at), places], 1)
@@ -369,7 +276,7 @@ class RecurrentCell(Recurrent):
     @override
     def call(self, args: Arguments) -> Call:
         names = ("w_ih", "w_hh", "b_ih", "b_hh")
-        weights = tuple(None if args[name] is None else wide(args[name].detach()) for name in names)
+        weights = Weights(*[wide(args[name].detach()) for name in names if args[name] is not None])
         several = isinstance(args["hx"], list | tuple)
         hidden = tuple(wide(h.detach())[None] for h in (args["hx"] if several else [args["hx"]]))
         addresses = tuple(f"hx[{k}]" for k in range(len(hidden))) if several else ("hx",)

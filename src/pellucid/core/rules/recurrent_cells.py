@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from pellucid.core.rules.activations import sigmoid
 
-__all__ = ["CELLS", "Back", "Cell", "Step"]
+__all__ = ["CELLS", "GRU", "LSTM", "Back", "Cell", "Plain", "Step"]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,19 @@ from pellucid.core.rules.indexing import take, wide
 from pellucid.core.rules.movement import copied
 from pellucid.core.rules.sums import Block, Column, Index, Number, Sum, column, constant, single
 
-__all__ = ["RULES", "Reduction"]
+__all__ = [
+    "RULES",
+    "LogSumExp",
+    "Mean",
+    "Norm",
+    "Product",
+    "Reduction",
+    "RunningSum",
+    "StandardDeviation",
+    "SumWithoutNaN",
+    "Total",
+    "Variance",
+]
 
 
 class Reduction(Rule):

@@ -13,7 +13,7 @@ from pellucid.core.rules.base import Arguments, Rule
 from pellucid.core.rules.movement import Layout, Numbered, Strided, row_major
 from pellucid.core.rules.shaping import basic_layout
 
-__all__ = ["RULES", "along", "index_numbers"]
+__all__ = ["RULES", "BasicIndex", "Gather", "IndexSelect", "Take", "TensorIndex", "along", "index_numbers"]
 
 
 def _parts(key: Any, ndim: int) -> list[Any]:

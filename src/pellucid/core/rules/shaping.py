@@ -13,7 +13,7 @@ from pellucid.core.rules.base import Arguments, Gradients, Rule
 from pellucid.core.rules.movement import Layout, Strided, row_major
 from pellucid.core.rules.sums import Index, Sum
 
-__all__ = ["RULES", "basic_layout"]
+__all__ = ["RULES", "Detach", "Pieces", "Unbind", "View", "basic_layout"]
 
 
 class View(Strided):

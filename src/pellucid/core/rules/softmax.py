@@ -14,7 +14,7 @@ from pellucid.core.rules.groups import axes_of
 from pellucid.core.rules.indexing import take, wide
 from pellucid.core.rules.sums import Block, Column, Index, Sum, column, constant, single
 
-__all__ = ["RULES", "line"]
+__all__ = ["RULES", "Gate", "Softmax", "line"]
 
 
 def line(index: Index, dim: int, size: int) -> Tensor:

@@ -26,7 +26,7 @@ class Factor(NamedTuple):
     """One number in a product: which quantity it is, which entry of it (None for a constant), and its value."""
 
     name: str
-    index: Index | None
+    index: Index | None  # pyright: ignore[reportIncompatibleMethodOverride] - named as everywhere else
     value: Number
 
 
@@ -188,7 +188,7 @@ def column(name: str, index: Tensor | Index | None, values: Tensor | Number) -> 
         index: A (terms, axes) tensor, one index tuple for a single term, or None.
         values: A (terms,) tensor, or a number or 0-dimensional tensor for a single term.
     """
-    many = torch.as_tensor(values, dtype=torch.float64 if isinstance(values, Number | int) else None).reshape(-1)
+    many = torch.as_tensor(values, dtype=torch.float64 if isinstance(values, Number) else None).reshape(-1)
     if isinstance(index, tuple):
         index = torch.tensor([index], dtype=torch.int64).reshape(1, len(index))
     return Column(name, index, many)

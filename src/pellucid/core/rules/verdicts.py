@@ -15,7 +15,7 @@ from pellucid.core.rules.elementwise import Elementwise, Parts, Slopes, as_tenso
 from pellucid.core.rules.groups import axes_of, group_key
 from pellucid.core.rules.sums import Index, Number, Sum, constant, single
 
-__all__ = ["RULES", "NoGradient"]
+__all__ = ["RULES", "ArgExtreme", "NoGradient", "Overwrite", "Verdict"]
 
 
 class Verdict(Elementwise):
