@@ -189,6 +189,7 @@ def column(name: str, index: Tensor | Index | None, values: Tensor | Number) -> 
         values: A (terms,) tensor, or a number or 0-dimensional tensor for a single term.
     """
     many = torch.as_tensor(values, dtype=torch.float64 if isinstance(values, Number) else None).reshape(-1)
+    many = many.detach()
     if isinstance(index, tuple):
         index = torch.tensor([index], dtype=torch.int64).reshape(1, len(index))
     return Column(name, index, many)
