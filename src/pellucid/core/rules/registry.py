@@ -24,6 +24,7 @@ FAMILIES = (
     "joining",
     "padding",
     "reductions",
+    "running",
     "extremes",
     "softmax",
     "losses",
