@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from pellucid.lenses.trace import trace
     from pellucid.store.run import Run, open_run
     from pellucid.training.fit import fit
     from pellucid.training.predict import predict
@@ -21,9 +22,10 @@ _HOMES = {
     "fit": "pellucid.training.fit",
     "open_run": "pellucid.store.run",
     "predict": "pellucid.training.predict",
+    "trace": "pellucid.lenses.trace",
 }
 
-__all__ = ["Run", "__version__", "fit", "open_run", "predict", "watch"]
+__all__ = ["Run", "__version__", "fit", "open_run", "predict", "trace", "watch"]
 
 
 def __getattr__(name: str) -> Any:

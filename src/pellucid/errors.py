@@ -8,6 +8,7 @@ Each one says what was wrong, where, and what to do about it::
     ├── SettingsError          a setting is unknown, out of range or contradicts another
     ├── DeviceError            the accelerator asked for is not there
     ├── TrainingError          a model raised, or a loss stopped being finite
+    ├── TraceError             a model raised while it was traced, or a recorded value is out of reach
     ├── RunError               a run folder cannot be used
     │   ├── RunNotFoundError       there is no such run
     │   ├── RunLockedError         another process is writing it
@@ -19,6 +20,8 @@ Each one says what was wrong, where, and what to do about it::
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 __all__ = [
     "DataError",
@@ -34,6 +37,7 @@ __all__ = [
     "SettingsError",
     "SourceNotFoundError",
     "StorageError",
+    "TraceError",
     "TrainingError",
 ]
 
@@ -85,6 +89,16 @@ class DeviceError(PellucidError):
 
 class TrainingError(PellucidError):
     """A model raised, or a loss stopped being finite."""
+
+
+class TraceError(PellucidError):
+    """A model raised while it was traced, or a recorded value is out of reach.
+
+    Attributes:
+        tape: What was recorded until then (a ``pellucid.capture.tape.Tape``); None if nothing was.
+    """
+
+    tape: Any = None
 
 
 class RunError(PellucidError):

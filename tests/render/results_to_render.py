@@ -8,9 +8,13 @@ from pellucid.results.base import Result
 from pellucid.results.classification_evaluation import ClassificationEvaluation, Curve
 from pellucid.results.cross_validation import CrossValidation
 from pellucid.results.data_report import ColumnReport, DataReport, LeakageSuspect
+from pellucid.results.layer_map import LayerMap
 from pellucid.results.learning_rate_range import LearningRateRange
 from pellucid.results.network_outline import LayerOutline, NetworkOutline
 from pellucid.results.regression_evaluation import RegressionEvaluation
+from pellucid.results.trace_check import CheckedStep, TraceCheck
+from pellucid.results.trace_outline import ParameterOutline, StepOutline, TraceOutline
+from pellucid.results.what_if import WhatIf
 from pellucid.results.worst_examples import WorstExamples
 
 
@@ -168,6 +172,106 @@ def data_report(classes: tuple[str, ...] = ("no", "yes")) -> DataReport:
     )
 
 
+def _step(index: int, op: str, **other: object) -> StepOutline:
+    fields: dict[str, object] = {
+        "phase": "forward",
+        "function": f"torch.nn.functional.{op}",
+        "module": "fc1",
+        "call": 0,
+        "source_file": "model.py",
+        "source_line": 12,
+        "source_text": "hidden = torch.relu(self.fc1(features))",
+        "inputs": ("features",),
+        "shape": (4, 8),
+        "dtype": "float32",
+        "low": -1.5,
+        "high": 2.25,
+        "gradient_low": -0.125,
+        "gradient_high": 0.0625,
+        "in_place": False,
+        "opaque": False,
+    }
+    return StepOutline(index=index, op=op, **(fields | other))  # type: ignore[arg-type]  # as the fields above
+
+
+def trace_outline() -> TraceOutline:
+    return TraceOutline(
+        model="Net",
+        steps=(
+            _step(0, "linear"),
+            _step(1, "relu", module="", in_place=True, low=0.0),
+            _step(2, "strange", module="head[red]", opaque=True, call=1, gradient_low=np.nan, gradient_high=np.nan),
+            _step(3, "cross_entropy", phase="loss", module="", shape=(), low=0.5, high=0.5, source_text=""),
+        ),
+        parameters=(
+            ParameterOutline("fc1.weight", (8, 5), 0.25, 0.01, 2.5),
+            ParameterOutline("fc1.bias", (8,), np.nan, np.nan, 0.0),
+        ),
+        loss=0.5,
+        optimizer="AdamW",
+        kept_bytes=1024,
+        dropped=0,
+        note="The model looked at 1 of its own numbers to decide what to run: model.py:9.",
+    )
+
+
+def trace_check() -> TraceCheck:
+    return TraceCheck(
+        model="Net",
+        checks=(
+            CheckedStep(0, "linear", "fc1", "forward replay", "bit-equal", 0.0, 0.0, ""),
+            CheckedStep(1, "relu", "", "forward replay", "within bound", 1e-8, 1e-7, "at (0, 1): 0.5 and 0.5"),
+            CheckedStep(2, "strange", "head", "forward replay", "opaque", np.nan, np.nan, "no rule for strange"),
+            CheckedStep(0, "linear", "fc1", "backward against autograd", "disagrees", 1e-3, 1e-6, "∂L/∂x at (0, 0)"),
+            CheckedStep(-1, "fc1.weight", "", "update terms", "within bound", 1e-9, 1e-8, ""),
+        ),
+        steps=3,
+        opaque=("strange",),
+        opaque_steps=1,
+        bound="Bound: twice the rounding of the sum.",
+        agrees=False,
+    )
+
+
+def what_if() -> WhatIf:
+    return WhatIf(
+        name="fc1.weight",
+        index=(0, 1),
+        before=0.25,
+        after=0.5,
+        loss_before=1.0,
+        loss_after=0.9,
+        slope=-0.5,
+        predicted_loss=0.875,
+        output_name="output",
+        output_before=np.array([1.0, 2.0, 3.0, 4.0]),
+        output_after=np.array([1.0, 2.5, 3.0, 3.0]),
+        output_shape=(2, 2),
+        changed_outputs=2,
+        note="",
+    )
+
+
+def layer_map() -> LayerMap:
+    line = np.linspace(-1, 1, 5)
+    grid = np.stack([np.stack([np.full(5, at), line], -1) for at in line])
+    return LayerMap(
+        layers=("fc1", "fc2"),
+        shape=(2, 2),
+        singular_values=np.array([2.0, 0.5]),
+        singular_values_exact=True,
+        rank=2,
+        matrix=np.array([[2.0, 0.0], [0.0, 0.5]]),
+        bias=np.array([0.0, 0.0]),
+        composition_error=1e-8,
+        grid=grid,
+        image=grid * np.array([2.0, 0.5]),
+        activated=np.maximum(grid * np.array([2.0, 0.5]), 0),
+        activation="relu",
+        explained=1.0,
+    )
+
+
 EVERY: dict[str, Result] = {
     "classification_evaluation": classification(),
     "regression_evaluation": regression(),
@@ -175,4 +279,8 @@ EVERY: dict[str, Result] = {
     "learning_rate_range": learning_rate_range(),
     "network_outline": network_outline(),
     "data_report": data_report(),
+    "trace_outline": trace_outline(),
+    "trace_check": trace_check(),
+    "what_if": what_if(),
+    "layer_map": layer_map(),
 }

@@ -19,6 +19,7 @@ from pellucid.cli.open import open_command
 from pellucid.cli.predict import predict_command
 from pellucid.cli.report import report_command
 from pellucid.cli.runs import runs_command
+from pellucid.cli.trace import trace_command
 from pellucid.errors import PellucidError
 
 __all__ = ["EXIT_ERROR", "EXIT_INTERRUPTED", "EXIT_OWN_FAULT", "app", "main"]
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.command("fit")(fit_command)
 app.command("predict")(predict_command)
+app.command("trace")(trace_command)
 app.command("runs")(runs_command)
 app.command("open")(open_command)
 app.command("report")(report_command)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Medium", "render", "renderer"]
 
-Medium = Literal["plot", "frame", "rich", "text", "html"]
+Medium = Literal["plot", "frame", "rich", "text", "html", "latex"]
 
 _RENDERERS: dict[tuple[str, Medium], Callable[..., Any]] = {}
 """Renderers by the stem of a result's schema ('*' serves every result) and the medium."""
