@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 # Every call into the numeric rooms is checked against its annotations while the tests run.
@@ -13,6 +14,12 @@ install_import_hook(["pellucid.core", "pellucid.capture", "pellucid.lenses"], "b
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Nothing that a test starts may use or change the person's own state.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="pellucid-tests-")
+
+# A busy machine makes no example wrong. In continuous integration the examples are the same each time, so that a run
+# says something of the change and not of the draw; everywhere else they are new ones.
+settings.register_profile("everywhere", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "everywhere")
 
 
 def shared_data_folder() -> Path | None:
