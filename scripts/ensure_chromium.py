@@ -20,7 +20,7 @@ def install() -> None:
     """Install Debian's package, as root or through sudo without a password."""
     prefix = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update"], ["install", "--yes", "--no-install-recommends", "chromium"]):
+    for command in (["update"], ["install", "--yes", "chromium"]):
         subprocess.run([*prefix, "apt-get", "--quiet", "--quiet", *command], check=True, env=environment)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pellucid.data.cells import as_names
+from pellucid.data.examples import plain_column
 from pellucid.data.leakage import find_leakage
 from pellucid.data.treatments import describe_treatments
 from pellucid.results.data_report import ColumnReport, DataReport, LeakageSuspect
@@ -170,35 +172,18 @@ def _report_column(found: Found, reading: TableReading, treatment: tuple[str, ..
     if kind not in ("category", "boolean", "constant"):
         return report
     shown = as_names(raw).value_counts().head(_MOST_VALUES)
-    return ColumnReport(
-        **{
-            **report.__dict__,
-            "top_values": tuple(map(str, shown.index)),
-            "top_counts": tuple(int(count) for count in shown),
-        }
+    return replace(
+        report,
+        top_values=tuple(map(str, shown.index)),
+        top_counts=tuple(int(count) for count in shown),
     )
 
 
 def _without_figures(found: Found, missing: int, distinct: int, treatment: tuple[str, ...]) -> ColumnReport:
     """The report of a column without numbers."""
-    return ColumnReport(
-        name=found.column.name,
-        kind=found.column.kind,
-        role=found.role,
-        missing=missing,
-        distinct=distinct,
-        treatment=treatment,
-        note=found.note,
-        mean=None,
-        std=None,
-        low=None,
-        median=None,
-        high=None,
-        histogram=None,
-        edges=None,
-        top_values=(),
-        top_counts=(),
-    )
+    column = found.column
+    plain = plain_column(column.name, column.kind, found.role, treatment, missing=missing, distinct=distinct)
+    return replace(plain, note=found.note)
 
 
 def _with_numbers(
@@ -206,15 +191,13 @@ def _with_numbers(
 ) -> ColumnReport:
     """The report of a column of numbers, with its histogram."""
     counts, edges = np.histogram(values, bins=_BINS)
-    return ColumnReport(
-        **{
-            **_without_figures(found, missing, distinct, treatment).__dict__,
-            "mean": float(values.mean()),
-            "std": float(values.std()),
-            "low": float(values.min()),
-            "median": float(np.median(values)),
-            "high": float(values.max()),
-            "histogram": counts.astype(np.int64),
-            "edges": edges,
-        }
+    return replace(
+        _without_figures(found, missing, distinct, treatment),
+        mean=float(values.mean()),
+        std=float(values.std()),
+        low=float(values.min()),
+        median=float(np.median(values)),
+        high=float(values.max()),
+        histogram=counts.astype(np.int64),
+        edges=edges,
     )
