@@ -28,7 +28,7 @@ $(STAMPS)/torch: constraints.txt | $(VENV)/bin/python
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/installed: pyproject.toml constraints.txt $(STAMPS)/torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable ".[dev,notebook]"
 	@touch $@
 
 web: $(STAMPS)/installed
