@@ -11,6 +11,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from pellucid.lenses.slicing import (
+        slice_directions,
+        slice_examples,
+        slice_features,
+        slice_latent,
+        slice_principal,
+    )
     from pellucid.lenses.trace import trace
     from pellucid.store.run import Run, open_run
     from pellucid.training.fit import fit
@@ -22,10 +29,28 @@ _HOMES = {
     "fit": "pellucid.training.fit",
     "open_run": "pellucid.store.run",
     "predict": "pellucid.training.predict",
+    "slice_directions": "pellucid.lenses.slicing",
+    "slice_examples": "pellucid.lenses.slicing",
+    "slice_features": "pellucid.lenses.slicing",
+    "slice_latent": "pellucid.lenses.slicing",
+    "slice_principal": "pellucid.lenses.slicing",
     "trace": "pellucid.lenses.trace",
 }
 
-__all__ = ["Run", "__version__", "fit", "open_run", "predict", "trace", "watch"]
+__all__ = [
+    "Run",
+    "__version__",
+    "fit",
+    "open_run",
+    "predict",
+    "slice_directions",
+    "slice_examples",
+    "slice_features",
+    "slice_latent",
+    "slice_principal",
+    "trace",
+    "watch",
+]
 
 
 def __getattr__(name: str) -> Any:

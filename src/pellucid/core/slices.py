@@ -25,6 +25,8 @@ class Slice:
         points: Examples to show in the slice, as (s, t); k × 2.
         point_classes: The class of each, −1 where there is none; k numbers.
         distances: How far each lies from the slice, in the space's own units; k numbers, 0 for one that lies in it.
+        template: Where ``layer`` is set: an example of the network's input. What reaches later layers past that layer
+            is computed from it.
     """
 
     origin: np.ndarray
@@ -38,6 +40,7 @@ class Slice:
     points: np.ndarray | None = None
     point_classes: np.ndarray | None = None
     distances: np.ndarray | None = None
+    template: np.ndarray | None = None
 
     def embed(self, coordinates: np.ndarray) -> np.ndarray:
         """Points of the space at (s, t); n × 2 in, n × d out, float64."""
