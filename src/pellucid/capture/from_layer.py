@@ -1,113 +1,67 @@
-"""A network as a function of flat float64 points: from its input, or from one of its layers' output on."""
+"""A network as a function of flat points: from its input, or from the output of one of its layers on."""
 
 from __future__ import annotations
 
 import copy
-import math
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from pellucid.capture.tape_structures import tensors_in
-from pellucid.core.slices import Slice
 from pellucid.errors import SettingsError
 
-__all__ = ["FlatNetwork", "network_on"]
+if TYPE_CHECKING:
+    from pellucid.core.slices import Slice
+
+__all__ = ["copy_of", "network_on", "run_on"]
 
 
-class FlatNetwork(nn.Module):
-    """The network as a function of flat points: n × d in, n × outputs out.
+def network_on(model: nn.Module, slice_: Slice, *, dtype: torch.dtype = torch.float64) -> Callable[[Tensor], Any]:
+    """The network as a function of points of the slice's space, n × d in, whatever the network returns out.
 
-    Attributes:
-        network: A float64 copy in evaluation mode; the person's own model is never touched.
-        shape: The shape of one example before flattening.
-        layer: '' for the network's input; else the module whose output the points are.
+    It is a copy in evaluation mode and in ``dtype``; the network itself is not touched.
+
+    Raises:
+        SettingsError: the slice lies in a layer that the network does not have.
     """
+    return run_on(copy_of(model, dtype), slice_)
 
-    def __init__(
-        self, model: nn.Module, shape: tuple[int, ...], layer: str = "", template: Tensor | None = None
-    ) -> None:
-        super().__init__()
-        self.network = _copy_of(model)
-        self.shape, self.layer = shape, layer
-        self.register_buffer("template", template, persistent=False)
-        if layer and template is None:
-            raise SettingsError(
-                "what the network's input looks like is not known",
-                place=f"layer {layer!r}",
-                remedy="make the slice with slice_latent, or give it a template: one example of the network's input",
-            )
-        if layer and layer not in dict(self.network.named_modules()):
-            shown = ", ".join(repr(name) for name, _ in list(self.network.named_modules())[1:13])
-            raise SettingsError(f"the model has no layer {layer!r}", place=layer, remedy=f"name one of {shown}")
 
-    def forward(self, points: Tensor) -> Tensor:
-        """The network's (first) output, one flat row a point."""
-        given = points.reshape(len(points), *self.shape)
-        output = self.network(given) if not self.layer else self._from_layer(given)
-        found = next((one for _, one in tensors_in(output) if one.is_floating_point()), None)
-        if found is None or found.dim() == 0 or len(found) != len(points):
-            raise SettingsError(
-                "the network does not give one row of numbers for every example",
-                place="output",
-                remedy="measure a network whose output's first axis counts the examples",
-            )
-        return found.reshape(len(points), -1)
+def copy_of(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """The network in evaluation mode and another precision, on the CPU, apart from the one given."""
+    return copy.deepcopy(model).to("cpu", dtype).eval().requires_grad_(False)
 
-    def _from_layer(self, given: Tensor) -> Any:
-        """Run on the template, with the given output in the place of the layer's own."""
-        module = self.network.get_submodule(self.layer)
-        handle = module.register_forward_hook(lambda _module, _inputs, _output: given)
+
+def run_on(model: nn.Module, slice_: Slice) -> Callable[[Tensor], Any]:
+    """The same of a network as it stands: in its own precision and mode.
+
+    For a slice in a layer's output the network runs on the slice's template, and the layer's output is replaced.
+    """
+    shape = slice_.shape
+    if not slice_.layer:
+        return lambda points: model(points.reshape(-1, *shape))
+    modules = dict(model.named_modules())
+    if slice_.layer not in modules:
+        shown = ", ".join(repr(name) for name in list(modules)[1:13])
+        raise SettingsError(
+            f"the model has no layer {slice_.layer!r}, which the slice lies in",
+            place="slice_",
+            remedy=f"slice one of {shown}",
+        )
+    if slice_.template is None:
+        raise SettingsError(
+            "the slice in a layer does not say what the network's input is",
+            place="slice_",
+            remedy="make it by slice_latent",
+        )
+    layer, template = modules[slice_.layer], torch.as_tensor(slice_.template)
+
+    def run(points: Tensor) -> Any:
+        handle = layer.register_forward_hook(lambda _module, _inputs, _output: points.reshape(-1, *shape), prepend=True)
         try:
-            return self.network(self.template)
+            return model(template.to(points.dtype).expand(len(points), *template.shape))
         finally:
             handle.remove()
 
-
-def network_on(model: nn.Module, slice_: Slice) -> FlatNetwork:
-    """The network as a function of the points of a slice's space; ``network_on(m, s)(torch.from_numpy(s.embed(st)))``.
-
-    Args:
-        model: Any network that takes one tensor; it is copied, and left as it is.
-        slice_: Says what the points are: inputs, or the outputs of a layer.
-
-    Raises:
-        SettingsError: a weight is not finite, there is no such layer, or the slice is of another size.
-
-    >>> import numpy as np
-    >>> plane = Slice(np.zeros(2), np.eye(2)[0], np.eye(2)[1], (-1, 1), (-1, 1), (2,))
-    >>> network_on(nn.Linear(2, 3), plane)(torch.zeros(4, 2, dtype=torch.float64)).shape
-    torch.Size([4, 3])
-    """
-    if math.prod(slice_.shape) != len(slice_.origin):
-        raise SettingsError(
-            f"a slice of {len(slice_.origin)} numbers is not of the shape {slice_.shape}",
-            place="slice_",
-            remedy="make it with one of the slice_… functions",
-        )
-    template = None
-    if slice_.template is not None:
-        template = torch.as_tensor(slice_.template, dtype=torch.float64)[None]
-    return FlatNetwork(model, tuple(slice_.shape), slice_.layer, template)
-
-
-def _copy_of(model: nn.Module) -> nn.Module:
-    """A float64 copy in evaluation mode on the CPU, that no gradient follows."""
-    if not isinstance(model, nn.Module):
-        raise SettingsError(f"a {type(model).__name__} is no network", place="model", remedy="give a torch.nn.Module")
-    original = model.__dict__.get("_modules", {}).get("_orig_mod", model)
-    for name, tensor in (*original.named_parameters(), *original.named_buffers()):
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise SettingsError(
-                "a weight is not a finite number: the network computes nothing but NaN from it",
-                place=name,
-                remedy="go back to a checkpoint from before; a trace shows where the first NaN came from",
-            )
-    try:
-        twin = copy.deepcopy(original)
-    except Exception as error:
-        raise SettingsError(
-            f"the model cannot be copied ({error})", place="model", remedy="detach tensors that it keeps as attributes"
-        ) from error
-    return twin.to("cpu", torch.float64).eval().requires_grad_(False)
+    return run

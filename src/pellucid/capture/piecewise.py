@@ -129,7 +129,7 @@ def read_piecewise(network: nn.Module, example: Tensor) -> PiecewiseProgram:
     """Find where a network of flat points bends.
 
     Args:
-        network: Takes n × d float64 points (``network_on`` makes it); in evaluation mode.
+        network: Takes n × d float64 points (``flat_network_on`` makes it); in evaluation mode.
         example: At least one point, n × d.
 
     Raises:

@@ -56,7 +56,9 @@ KINKS = _ONE_ZERO | _POOLS | _EXTREMES | _PAIRS | _BOUNDED
 """The canonical names of all operations that may be kinks."""
 
 
-def kind_of_step(op: str, arguments: Mapping[str, Any], moving: Callable[[Any], bool]) -> Kind:
+def kind_of_step(  # noqa: PLR0911 - one answer a table
+    op: str, arguments: Mapping[str, Any], moving: Callable[[Any], bool]
+) -> Kind:
     """How a step's output depends on what moves: not at all, affinely, with kinks, smoothly, or by jumps.
 
     Args:
@@ -116,7 +118,7 @@ def _kind_of_kink(op: str, arguments: Mapping[str, Any], moving: Callable[[Any],
 
 
 def kink_kind(op: str, arguments: Mapping[str, Any]) -> Literal["threshold", "maximum"]:
-    """Whether the operation bends where a quantity passes zero, or where another entry of a group becomes the largest."""
+    """Whether the operation bends where a quantity passes zero, or where another entry becomes a group's largest."""
     return "maximum" if op in _POOLS or (op in _EXTREMES and arguments.get("other") is None) else "threshold"
 
 

@@ -1,0 +1,43 @@
+"""A network's own copy in double precision and evaluation mode, to be measured without touching the original."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+from pellucid.errors import SettingsError
+
+__all__ = ["double_copy"]
+
+
+def double_copy(model: nn.Module) -> nn.Module:
+    """A copy on the CPU, in float64 and evaluation mode, whose parameters autograd does not follow.
+
+    Args:
+        model: Any network that can be copied; a compiled one is copied as the module that was compiled.
+
+    Raises:
+        SettingsError: it cannot be copied, or a parameter or buffer holds a number that is not finite.
+    """
+    model = model.__dict__.get("_modules", {}).get("_orig_mod") or model
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer):
+            raise SettingsError(f"{name} has no shape yet", place=name, remedy="run the model once before measuring it")
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            wrong = int((~torch.isfinite(tensor)).sum())
+            raise SettingsError(
+                f"{wrong:,} of {tensor.numel():,} numbers of {name} are NaN or infinite",
+                place=name,
+                remedy="measure a checkpoint from before the training went wrong",
+            )
+    try:
+        twin = copy.deepcopy(model)
+    except (RuntimeError, TypeError) as error:
+        raise SettingsError(
+            f"the model cannot be copied ({error})",
+            place=type(model).__name__,
+            remedy="give a model whose attributes are modules, parameters, buffers or plain values",
+        ) from error
+    return twin.to("cpu", torch.float64).eval().requires_grad_(False)
