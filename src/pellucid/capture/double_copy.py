@@ -19,19 +19,11 @@ def double_copy(model: nn.Module) -> nn.Module:
         model: Any network that can be copied; a compiled one is copied as the module that was compiled.
 
     Raises:
-        SettingsError: it cannot be copied, or a parameter or buffer holds a number that is not finite.
+        SettingsError: it cannot be copied, or a parameter holds NaN or infinity, or a buffer NaN.
     """
     model = model.__dict__.get("_modules", {}).get("_orig_mod") or model
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        if isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer):
-            raise SettingsError(f"{name} has no shape yet", place=name, remedy="run the model once before measuring it")
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            wrong = int((~torch.isfinite(tensor)).sum())
-            raise SettingsError(
-                f"{wrong:,} of {tensor.numel():,} numbers of {name} are NaN or infinite",
-                place=name,
-                remedy="measure a checkpoint from before the training went wrong",
-            )
+        _check_numbers(name, tensor)
     try:
         twin = copy.deepcopy(model)
     except (RuntimeError, TypeError) as error:
@@ -41,3 +33,16 @@ def double_copy(model: nn.Module) -> nn.Module:
             remedy="give a model whose attributes are modules, parameters, buffers or plain values",
         ) from error
     return twin.to("cpu", torch.float64).eval().requires_grad_(False)
+
+
+def _check_numbers(name: str, tensor: torch.Tensor) -> None:
+    """Refuse what has no numbers, or has some that are none; a mask among the buffers may hold −∞."""
+    if isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer):
+        raise SettingsError(f"{name} has no shape yet", place=name, remedy="run the model once before measuring it")
+    wrong = ~torch.isfinite(tensor) if isinstance(tensor, nn.Parameter) else torch.isnan(tensor)
+    if bool(wrong.any()):
+        raise SettingsError(
+            f"{int(wrong.sum()):,} of {tensor.numel():,} numbers of {name} are NaN or infinite",
+            place=name,
+            remedy="measure a checkpoint from before the training went wrong",
+        )
