@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from pellucid.lenses.input_folding import measure_input_folding
+    from pellucid.lenses.input_jacobian import measure_input_jacobian
+    from pellucid.lenses.local_linear_models import measure_local_linear_models
+    from pellucid.lenses.neuron_surface import measure_neuron_surface
     from pellucid.lenses.slicing import (
         slice_directions,
         slice_examples,
@@ -27,6 +31,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "Run": "pellucid.store.run",
     "fit": "pellucid.training.fit",
+    "measure_input_folding": "pellucid.lenses.input_folding",
+    "measure_input_jacobian": "pellucid.lenses.input_jacobian",
+    "measure_local_linear_models": "pellucid.lenses.local_linear_models",
+    "measure_neuron_surface": "pellucid.lenses.neuron_surface",
     "open_run": "pellucid.store.run",
     "predict": "pellucid.training.predict",
     "slice_directions": "pellucid.lenses.slicing",
@@ -41,6 +49,10 @@ __all__ = [
     "Run",
     "__version__",
     "fit",
+    "measure_input_folding",
+    "measure_input_jacobian",
+    "measure_local_linear_models",
+    "measure_neuron_surface",
     "open_run",
     "predict",
     "slice_directions",
