@@ -14,7 +14,7 @@ from pellucid.errors import SettingsError
 if TYPE_CHECKING:
     from pellucid.core.slices import Slice
 
-__all__ = ["copy_of", "network_on", "run_on"]
+__all__ = ["network_on", "run_on", "state_in"]
 
 
 def network_on(model: nn.Module, slice_: Slice, *, dtype: torch.dtype = torch.float64) -> Callable[[Tensor], Any]:
@@ -25,22 +25,29 @@ def network_on(model: nn.Module, slice_: Slice, *, dtype: torch.dtype = torch.fl
     Raises:
         SettingsError: the slice lies in a layer that the network does not have.
     """
-    return run_on(copy_of(model, dtype), slice_)
+    return run_on(copy.deepcopy(model).to("cpu", dtype).eval().requires_grad_(False), slice_)
 
 
-def copy_of(model: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """The network in evaluation mode and another precision, on the CPU, apart from the one given."""
-    return copy.deepcopy(model).to("cpu", dtype).eval().requires_grad_(False)
+def state_in(model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The network's parameters and buffers in another precision, on the CPU, for ``run_on``."""
+    state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    return {
+        name: one.detach().to("cpu", dtype if one.is_floating_point() else one.dtype) for name, one in state.items()
+    }
 
 
-def run_on(model: nn.Module, slice_: Slice) -> Callable[[Tensor], Any]:
-    """The same of a network as it stands: in its own precision and mode.
+def run_on(model: nn.Module, slice_: Slice, state: dict[str, Tensor] | None = None) -> Callable[[Tensor], Any]:
+    """The same of a network as it stands, in its own mode; with other parameters and buffers where some are given.
 
     For a slice in a layer's output the network runs on the slice's template, and the layer's output is replaced.
     """
     shape = slice_.shape
+
+    def call(inputs: Tensor) -> Any:
+        return model(inputs) if state is None else torch.func.functional_call(model, state, (inputs,))
+
     if not slice_.layer:
-        return lambda points: model(points.reshape(-1, *shape))
+        return lambda points: call(points.reshape(-1, *shape))
     modules = dict(model.named_modules())
     if slice_.layer not in modules:
         shown = ", ".join(repr(name) for name in list(modules)[1:13])
@@ -60,7 +67,7 @@ def run_on(model: nn.Module, slice_: Slice) -> Callable[[Tensor], Any]:
     def run(points: Tensor) -> Any:
         handle = layer.register_forward_hook(lambda _module, _inputs, _output: points.reshape(-1, *shape), prepend=True)
         try:
-            return model(template.to(points.dtype).expand(len(points), *template.shape))
+            return call(template.to(points.dtype).expand(len(points), *template.shape))
         finally:
             handle.remove()
 
