@@ -332,9 +332,7 @@ def _eigenbasis(
     )
 
 
-def _lanczos_eigenvectors(
-    local: _LocalMap, directions: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def _lanczos_eigenvectors(local: _LocalMap, directions: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """The strongest eigenvectors of (J + Jᵀ)/2."""
     from scipy.sparse.linalg import LinearOperator, eigsh
 

@@ -127,7 +127,7 @@ def _read_points(
         raise DataError("there are no examples", place=place, remedy="give at least one")
     values = values[:, None] if values.ndim == 1 else values
     shape = values.shape[1:]
-    flat = np.ascontiguousarray(values.reshape(len(values), -1))
+    flat = np.array(values.reshape(len(values), -1), order="C")  # a copy: the result keeps it
     if names is None:
         given = tuple(map(str, columns)) if columns is not None else None
     else:

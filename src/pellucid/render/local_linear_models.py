@@ -137,7 +137,7 @@ def _parallel(result: LocalLinearModels, ax: Axes, output: str | int) -> Axes:
     heights = result.coefficients[:shown, result.outputs.index(place)][:, at] * scale
     across = np.arange(len(names))
     lines = [np.stack([across, row], axis=1) for row in heights]
-    widths = 0.4 + 5.0 * np.sqrt(result.support[:shown] / result.support.max())
+    widths = 0.5 + 6.0 * np.sqrt(result.support[:shown] / len(result.data.points))
     level = np.bincount(result.data.region, result.data.output[:, result.outputs.index(place)])[:shown]
     drawn = LineCollection(lines[::-1], linewidths=widths[::-1], alpha=0.55, cmap="cividis")
     drawn.set_array((level / result.support[:shown])[::-1])
@@ -154,15 +154,16 @@ def _parallel(result: LocalLinearModels, ax: Axes, output: str | int) -> Axes:
 
 
 def _profile(result: LocalLinearModels, ax: Axes, feature: str | int, output: str | int) -> Axes:
-    """Each region's line over its examples, and the accumulated effect."""
+    """Each region's line over its examples (at least 3 % of the range), and the accumulated effect."""
     from matplotlib.collections import LineCollection
 
     profile = result.profile(feature, output)
     largest = np.argsort(-profile.support, kind="stable")[:_SEGMENTS]
-    widths = 0.5 + 3.0 * np.sqrt(profile.support[largest] / profile.support.max())
+    widths = 0.8 + 4.0 * np.sqrt(profile.support[largest] / len(result.data.points))
     middle = float(result.data.output[:, result.outputs.index(profile.output)].mean())
-    segments = profile.segments[largest] - np.array([0.0, middle])
-    lines = LineCollection(list(segments), linewidths=widths, colors=PALETTE[0], alpha=0.45, label="one region")
+    segments = _visible(profile.segments, profile.coefficient, float(np.ptp(profile.grid)))[largest]
+    segments = segments - np.array([0.0, middle])
+    lines = LineCollection(list(segments), linewidths=widths, colors=PALETTE[0], alpha=0.6, label="one region")
     ax.add_collection(lines)
     ax.plot(profile.grid, profile.effect, color=ACCENT, linewidth=2, label="accumulated effect")
     ax.axhline(0, color=QUIET, linewidth=0.8)
@@ -172,6 +173,14 @@ def _profile(result: LocalLinearModels, ax: Axes, feature: str | int, output: st
     ax.set_title(f"{profile.feature} in {len(profile.regions):,} local models")
     ax.legend(fontsize="small")
     return ax
+
+
+def _visible(segments: np.ndarray, slope: np.ndarray, reach: float) -> np.ndarray:
+    """The segments, those of regions with few examples drawn longer at their slope, so that they are seen."""
+    middle = segments.mean(axis=1)
+    half = np.maximum(np.ptp(segments[..., 0], axis=1) / 2, 0.015 * reach)
+    step = np.stack([half, slope * half], axis=1)
+    return np.stack([middle - step, middle + step], axis=1)
 
 
 def _coefficients(result: LocalLinearModels, ax: Axes, feature: str | int, output: str | int) -> Axes:

@@ -49,7 +49,9 @@ class FeatureProfile:
     regions: np.ndarray  # (regions,) by coefficient, smallest first
     coefficient: np.ndarray  # (regions,) in that order
     support: np.ndarray  # (regions,) examples, in that order
-    segments: np.ndarray  # (regions, 2, 2): each local model's line over its examples' range: two ends of (value, output)
+    segments: (
+        np.ndarray
+    )  # (regions, 2, 2): each local model's line over its examples' range: two ends of (value, output)
     grid: np.ndarray  # (points,) values of the feature, at quantiles of the data
     slope: np.ndarray  # (points − 1,) mean coefficient of the examples between two points
     effect: np.ndarray  # (points,) the slopes added up, with mean 0 over the data
