@@ -66,7 +66,7 @@ class FlatNetwork(nn.Module):
 
 
 def flat_network_on(model: nn.Module, slice_: Slice) -> FlatNetwork:
-    """The network as a function of the points of a slice's space; ``flat_network_on(m, s)(torch.from_numpy(s.embed(st)))``.
+    """The network as a function of the flat points of a slice's space, as a module.
 
     Args:
         model: Any network that takes one tensor; it is copied, and left as it is.

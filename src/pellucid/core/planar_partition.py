@@ -1,0 +1,249 @@
+"""Divide the cells of a planar mesh by quantities that are affine on each of them, block by block."""
+
+# numba's compiled functions have no types that a checker could read.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from pellucid.core.planar_mesh import PlanarMesh
+from pellucid.core.planar_signs import cross_edges, gather_vertices, pack_signs
+from pellucid.core.planar_split import split_cells
+from pellucid.errors import SettingsError
+
+__all__ = ["Division", "divide"]
+
+_NUMBERS = 1 << 20
+"""How many quantities are held at once."""
+
+_ROUNDING = 1e-13
+"""Below this share of its largest size a quantity counts as zero, and below this share of the slice two points as one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Division:
+    """A finer mesh, and how it came from the coarser one.
+
+    Attributes:
+        mesh: The finer mesh; the coarser one's vertices keep their places.
+        parent: Of each cell, the cell of the coarser mesh that it is a part of.
+        words: Of each cell, one bit a quantity: whether it is positive there; cells × words of 64 bits.
+        welded: How many vertices fell together with another: where more than two lines meet, or two coincide.
+        unclear: How many lines could not be told to cross a cell or not, and were left out there.
+        evaluated: At how many vertices the quantities were computed.
+    """
+
+    mesh: PlanarMesh
+    parent: np.ndarray
+    words: np.ndarray
+    welded: int
+    unclear: int
+    evaluated: int
+
+
+class _Mesh(NamedTuple):
+    ring_start: np.ndarray
+    ring_vertex: np.ndarray
+    ring_edge: np.ndarray
+    edge_vertex: np.ndarray
+    edge_kink: np.ndarray
+
+
+class _Block(NamedTuple):
+    first: int
+    last: int
+    last_cell: int
+    first_word_cell: int
+    stamp: np.ndarray
+    positive: np.ndarray
+    negative: np.ndarray
+    quantities: np.ndarray
+
+
+class _Cuts(NamedTuple):
+    base: np.ndarray
+    vertex: np.ndarray
+    slots: np.ndarray
+    cross_start: np.ndarray
+    cross_count: np.ndarray
+    cross_unit: np.ndarray
+    cross_slot: np.ndarray
+
+
+class _Out(NamedTuple):
+    xy: np.ndarray
+    ring_start: np.ndarray
+    ring_vertex: np.ndarray
+    ring_edge: np.ndarray
+    edge_vertex: np.ndarray
+    edge_cell: np.ndarray
+    edge_kink: np.ndarray
+    parent: np.ndarray
+    words: np.ndarray
+
+
+class _Room(NamedTuple):
+    words: np.ndarray
+    crossed: np.ndarray
+    corner: np.ndarray
+    ring_vertex: np.ndarray
+    ring_edge: np.ndarray
+    chord_from: np.ndarray
+    chord_to: np.ndarray
+    chord_line: np.ndarray
+    line: np.ndarray
+    line_unit: np.ndarray
+    old_vertex: np.ndarray
+    old_edge: np.ndarray
+    old_from: np.ndarray
+    old_to: np.ndarray
+    old_line: np.ndarray
+    crossing: np.ndarray
+    places: np.ndarray
+    order: np.ndarray
+    stack: np.ndarray
+    chain: np.ndarray
+
+
+def divide(
+    mesh: PlanarMesh,
+    evaluate: Callable[[np.ndarray], np.ndarray],
+    scale: np.ndarray,
+    *,
+    extent: float,
+    offset: int = 0,
+    max_cells: int = 2_000_000,
+) -> Division:
+    """Cut every cell along the lines on which a quantity is zero.
+
+    Args:
+        mesh: The cells. On each of them every quantity must be affine.
+        evaluate: The quantities at points; n × 2 in, n × units out.
+        scale: The size of each quantity; what is smaller by 13 orders of magnitude counts as zero.
+        extent: The size of the plane's part; two points nearer than 1e-13 of it are one.
+        offset: The number of the first quantity among all kinks.
+        max_cells: The most cells to make.
+
+    Raises:
+        SettingsError: there are more cells than that.
+    """
+    return _Dividing(mesh, evaluate, scale, extent, offset, max_cells).run()
+
+
+class _Dividing:
+    """The state of one division."""
+
+    def __init__(
+        self,
+        mesh: PlanarMesh,
+        evaluate: Callable[[np.ndarray], np.ndarray],
+        scale: np.ndarray,
+        extent: float,
+        offset: int,
+        max_cells: int,
+    ) -> None:
+        self.mesh, self.evaluate, self.offset, self.max_cells = mesh, evaluate, offset, max_cells
+        self.tolerance, self.weld = scale * _ROUNDING, extent * _ROUNDING
+        self.units, self.width = len(scale), max(1, -(-len(scale) // 64))
+        edges, self.most = len(mesh.edge_kink), max(max_cells, 2 * mesh.cells) + 1024
+        # Pages that are never written take no memory.
+        most = self.most
+        self.cuts = _Cuts(
+            np.full(edges, -1, np.int32), np.empty(edges, np.int32), np.zeros(edges, np.int32),
+            np.empty(edges, np.int32), np.empty(edges, np.int32),
+            np.empty(4 * most, np.int32), np.empty(4 * most, np.int32),
+        )  # fmt: skip
+        self.xy = np.empty((2 * most, 2))
+        self.xy[: len(mesh.xy)] = mesh.xy
+        self.out = _Out(
+            self.xy, np.zeros(most + 1, np.int32), np.empty(6 * most, np.int32), np.empty(6 * most, np.int32),
+            np.empty((3 * most, 2), np.int32), np.empty((3 * most, 2), np.int32), np.empty(3 * most, np.int32),
+            np.empty(most, np.int32), np.empty((0, self.width), np.uint64),
+        )  # fmt: skip
+        self.count = np.array([len(mesh.xy), 0, 0, 0, 0, 0, 0], dtype=np.int64)
+        self.words: list[np.ndarray] = []
+        self.evaluated = 0
+
+    def run(self) -> Division:
+        mesh = self.mesh
+        coarse = _Mesh(mesh.ring_start, mesh.ring_vertex, mesh.ring_edge, mesh.edge_vertex, mesh.edge_kink)
+        stamp = np.full(len(mesh.xy), -1, np.int32)
+        room = _make_room(1 << 10, self.width)
+        step = min(max(_NUMBERS // max(self.units, 1), 64), 16_384)
+        for first in range(0, mesh.cells, step):
+            room = self._run_block(coarse, stamp, room, first, min(first + step, mesh.cells))
+        return self._finish()
+
+    def _run_block(self, coarse: _Mesh, stamp: np.ndarray, room: _Room, cell: int, last: int) -> _Room:
+        start, end = int(coarse.ring_start[cell]), int(coarse.ring_start[last])
+        vertices = np.empty(end - start, np.int32)
+        vertices = vertices[: gather_vertices(coarse.ring_vertex, start, end, stamp, vertices)]
+        quantities = np.ascontiguousarray(self.evaluate(self.mesh.xy[vertices]), dtype=np.float64)
+        self.evaluated += len(vertices)
+        positive = np.empty((len(vertices), self.width), np.uint64)
+        negative = np.empty((len(vertices), self.width), np.uint64)
+        pack_signs(quantities, self.tolerance, positive, negative)
+        block = _Block(start, end, last, int(self.count[2]), stamp, positive, negative, quantities)
+        units, places = np.empty(self.units + 1, np.int32), np.empty(self.units + 1)
+        if not cross_edges(coarse, block, self.cuts, self.out, self.count, self.weld, units, places):
+            raise self._too_many()
+        buffer = np.empty((4 * (last - cell) + 64, self.width), np.uint64)
+        while cell < last:
+            out = self.out._replace(words=buffer)
+            cell, lacking = split_cells(coarse, block, self.cuts, out, self.count, room, self.weld, self.offset, cell)
+            if lacking == 1 or self.count[2] > self.max_cells:
+                raise self._too_many()
+            if lacking == 2:
+                room = _make_room(2 * len(room.ring_vertex), self.width)
+            elif lacking == 3:
+                buffer = np.concatenate([buffer, np.empty_like(buffer)])
+        self.words.append(buffer[: self.count[2] - block.first_word_cell].copy())
+        stamp[vertices] = -1
+        return room
+
+    def _finish(self) -> Division:
+        vertices, edges, cells, ring = (int(number) for number in self.count[:4])
+        self.mesh = self.mesh.__class__(*[np.empty(0)] * 7)  # let go of the coarser mesh
+        words = np.empty((cells, self.width), np.uint64)
+        at = 0
+        self.words.reverse()
+        while self.words:
+            part = self.words.pop()
+            words[at : at + len(part)] = part
+            at += len(part)
+        out = self.out
+        for array, size in zip(
+            out[:8], (2 * vertices, cells + 1, ring, ring, 2 * edges, 2 * edges, edges, cells), strict=True
+        ):
+            shape = (size // 2, 2) if array.ndim == 2 else (size,)
+            array.resize(shape, refcheck=False)
+        finer = PlanarMesh(
+            out.xy, out.ring_start, out.ring_vertex, out.ring_edge, out.edge_vertex, out.edge_cell, out.edge_kink
+        )
+        return Division(finer, out.parent, words, int(self.count[5]), int(self.count[6]), self.evaluated)
+
+    def _too_many(self) -> SettingsError:
+        return SettingsError(
+            f"the slice has more than {self.max_cells:,} cells",
+            place="max_cells",
+            remedy="give a larger max_cells, or a smaller slice",
+        )
+
+
+def _make_room(size: int, width: int) -> _Room:
+    """Scratch room for rings and chords of a size."""
+
+    def whole(count: int = size) -> np.ndarray:
+        return np.empty(count, np.int32)
+
+    return _Room(
+        np.empty((size // 2, width), np.uint64), np.empty(width, np.uint64), whole(), whole(), whole(),
+        whole(), whole(), whole(), np.empty((size, 4)), whole(),
+        whole(), whole(), whole(), whole(), whole(), whole(), np.empty(size), whole(),
+        np.empty((size // 2, 4), np.int32), np.empty(2, np.int32),
+    )  # fmt: skip
