@@ -28,7 +28,8 @@ def split_cells(mesh, block, cuts, out, count, room, weld, offset, cell):
     """
     before = count.copy()
     while cell < block.last_cell:
-        before[:] = count
+        for number in range(len(count)):
+            before[number] = count[number]
         chords, length = _ring_with_chords(mesh, block, cuts, out, room, cell, count)
         status = _FULL_SCRATCH
         if chords >= 0:
@@ -40,7 +41,7 @@ def split_cells(mesh, block, cuts, out, count, room, weld, offset, cell):
     return cell, 0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _ring_with_chords(mesh, block, cuts, out, room, cell, count):
     """Write a cell's ring, with the vertices that its edges gained, and the chords across it into the scratch room."""
     first, last = mesh.ring_start[cell], mesh.ring_start[cell + 1]
@@ -91,7 +92,7 @@ def _ring_with_chords(mesh, block, cuts, out, room, cell, count):
     return chords, length
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _sign(block, mesh, place, unit):
     """−1, 0 or 1: the sign of a quantity at a corner."""
     at = block.stamp[mesh.ring_vertex[place]]
@@ -102,7 +103,7 @@ def _sign(block, mesh, place, unit):
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _ends(mesh, block, cuts, room, first, corners, unit):
     """Where a quantity becomes negative and where positive on the way around: places in the ring; −1 for none."""
     down = up = -1
@@ -113,7 +114,7 @@ def _ends(mesh, block, cuts, room, first, corners, unit):
         return down, up
     previous, zero, before = _sign(block, mesh, first + start, unit), -1, start
     for step in range(1, corners + 1):
-        here = (start + step) % corners
+        here = start + step if start + step < corners else start + step - corners
         sign = _sign(block, mesh, first + here, unit)
         if sign == 0:
             zero = here if zero < 0 else zero
@@ -129,7 +130,7 @@ def _ends(mesh, block, cuts, room, first, corners, unit):
     return down, up
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _crossing_at(mesh, cuts, room, first, corner, unit):
     """The place in the ring of the vertex at which a quantity passes zero on the edge after a corner."""
     edge = mesh.ring_edge[first + corner]
@@ -142,7 +143,7 @@ def _crossing_at(mesh, cuts, room, first, corner, unit):
     return -1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _set_bit(words, row, unit, on):
     """Set or clear a quantity's bit in a pattern."""
     mask = np.uint64(1) << np.uint64(unit & 63)
@@ -152,14 +153,15 @@ def _set_bit(words, row, unit, on):
         words[row, unit >> 6] &= ~mask
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _arrange(out, count, room, chords, length, weld, offset, cell, first_cell):
     """Divide the ring in the scratch room by its chords, depth first. Returns 0, or what there was no room for."""
     room.stack[0, 0], room.stack[0, 1], room.stack[0, 2], room.stack[0, 3] = 0, length, 0, chords
     depth = 1
     while depth > 0:
         depth -= 1
-        ring, size, chord, chords = room.stack[depth]
+        ring, size = room.stack[depth, 0], room.stack[depth, 1]
+        chord, chords = room.stack[depth, 2], room.stack[depth, 3]
         chords = _drop_flat(out, room, chord, chords, ring, size, depth)
         if chords == 0:
             status = _emit(out, count, room, ring, size, depth, cell, first_cell)
@@ -175,7 +177,7 @@ def _arrange(out, count, room, chords, length, weld, offset, cell, first_cell):
     return 0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _drop_flat(out, room, chord, chords, ring, size, depth):
     """Forget chords that cut nothing off (their ends are one vertex, or neighbours); note the side. Returns the rest."""
     kept = 0
@@ -184,9 +186,9 @@ def _drop_flat(out, room, chord, chords, ring, size, depth):
         unit = room.line_unit[line]
         if start == end:
             _set_bit(room.words, depth, unit, _side(out, room, ring, size, line) > 0)
-        elif end == (start + 1) % size:
+        elif end == start + 1 or (end == 0 and start == size - 1):
             _set_bit(room.words, depth, unit, False)
-        elif start == (end + 1) % size:
+        elif start == end + 1 or (start == 0 and end == size - 1):
             _set_bit(room.words, depth, unit, True)
         else:
             room.chord_from[chord + kept], room.chord_to[chord + kept] = start, end
@@ -195,18 +197,18 @@ def _drop_flat(out, room, chord, chords, ring, size, depth):
     return kept
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _side(out, room, ring, size, line):
     """On which side of a line the middle of a ring lies: above zero on the right of the way along it."""
     x = y = 0.0
     for place in range(ring, ring + size):
         x += out.xy[room.ring_vertex[place], 0] / size
         y += out.xy[room.ring_vertex[place], 1] / size
-    ax, ay, bx, by = room.line[line]
+    ax, ay, bx, by = room.line[line, 0], room.line[line, 1], room.line[line, 2], room.line[line, 3]
     return (by - ay) * (x - ax) - (bx - ax) * (y - ay)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _emit(out, count, room, ring, size, depth, parent, first_cell):
     """Write a finished cell. Returns 0, or what there was no room for."""
     cell, at = count[2], count[3]
@@ -226,10 +228,10 @@ def _emit(out, count, room, ring, size, depth, parent, first_cell):
     return 0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _crossing_place(room, line, other):
     """How far along a line, as a share of it, another crosses it."""
-    ax, ay, bx, by = room.line[other]
+    ax, ay, bx, by = room.line[other, 0], room.line[other, 1], room.line[other, 2], room.line[other, 3]
     dx, dy = bx - ax, by - ay
     before = dx * (room.line[line, 1] - ay) - dy * (room.line[line, 0] - ax)
     after = dx * (room.line[line, 3] - ay) - dy * (room.line[line, 2] - ax)
@@ -237,15 +239,15 @@ def _crossing_place(room, line, other):
     return 0.5 if gap == 0.0 else min(max(before / gap, 0.0), 1.0)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _divide(out, count, room, depth, chords, weld, offset):
     """Divide the ring on top of the stack by its middle chord, into two on the stack. 0, or what there is no room for."""
     ring, size, chord = room.stack[depth, 0], room.stack[depth, 1], room.stack[depth, 2]
-    room.old_vertex[:size] = room.ring_vertex[ring : ring + size]
-    room.old_edge[:size] = room.ring_edge[ring : ring + size]
-    room.old_from[:chords] = room.chord_from[chord : chord + chords]
-    room.old_to[:chords] = room.chord_to[chord : chord + chords]
-    room.old_line[:chords] = room.chord_line[chord : chord + chords]
+    for at in range(size):
+        room.old_vertex[at], room.old_edge[at] = room.ring_vertex[ring + at], room.ring_edge[ring + at]
+    for at in range(chords):
+        room.old_from[at], room.old_to[at] = room.chord_from[chord + at], room.chord_to[chord + at]
+        room.old_line[at] = room.chord_line[chord + at]
     pivot = chords // 2
     p, q = min(room.old_from[pivot], room.old_to[pivot]), max(room.old_from[pivot], room.old_to[pivot])
     links = _chain(out, count, room, pivot, chords, p, q, weld, offset)
@@ -262,7 +264,8 @@ def _divide(out, count, room, depth, chords, weld, offset):
         return _FULL_SCRATCH
     _write_first(room, ring, p, q, inner)
     _write_second(room, second_ring, p, q, size, inner)
-    room.words[depth + 1] = room.words[depth]
+    for word in range(room.words.shape[1]):
+        room.words[depth + 1, word] = room.words[depth, word]
     unit, turned = room.line_unit[room.old_line[pivot]], room.old_from[pivot] > room.old_to[pivot]
     _set_bit(room.words, depth, unit, not turned)
     _set_bit(room.words, depth + 1, unit, turned)
@@ -274,7 +277,7 @@ def _divide(out, count, room, depth, chords, weld, offset):
     return 0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _chain(out, count, room, pivot, chords, p, q, weld, offset):
     """The chord as a chain of edges, with a vertex wherever another chord crosses it. Returns its edges; −1: no room.
 
@@ -285,7 +288,7 @@ def _chain(out, count, room, pivot, chords, p, q, weld, offset):
     for index in range(chords):
         room.crossing[index] = -1
         start, end = room.old_from[index], room.old_to[index]
-        if index == pivot or start in (p, q) or end in (p, q) or (p < start < q) == (p < end < q):
+        if start == p or start == q or end == p or end == q or (p < start < q) == (p < end < q):
             continue
         place = _crossing_place(room, line, room.old_line[index])
         place = 1.0 - place if turned else place
@@ -300,7 +303,7 @@ def _chain(out, count, room, pivot, chords, p, q, weld, offset):
         return -1
     xy = out.xy
     start, end = room.old_vertex[p], room.old_vertex[q]
-    ax, ay, bx, by = room.line[line]
+    ax, ay, bx, by = room.line[line, 0], room.line[line, 1], room.line[line, 2], room.line[line, 3]
     if turned:
         ax, ay, bx, by = bx, by, ax, ay
     previous, inner = start, 0
@@ -329,7 +332,7 @@ def _chain(out, count, room, pivot, chords, p, q, weld, offset):
     return inner + 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _link(out, count, start, end, kink):
     """Write one new edge."""
     edge = count[1]
@@ -338,7 +341,7 @@ def _link(out, count, start, end, kink):
     count[1] += 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _write_first(room, ring, p, q, inner):
     """The ring from p to q, and back along the chain."""
     at = ring
@@ -352,7 +355,7 @@ def _write_first(room, ring, p, q, inner):
         room.ring_edge[at] = room.chain[1] + inner - 1 - back
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _write_second(room, ring, p, q, size, inner):
     """The ring from q around to p, and along the chain."""
     at = ring
@@ -366,7 +369,7 @@ def _write_second(room, ring, p, q, size, inner):
         room.ring_vertex[at], room.ring_edge[at] = room.chain[0] + ahead, room.chain[1] + 1 + ahead
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _share(room, depth, pivot, chords, p, q, size, inner, chord, second_chord):
     """Hand the other chords to the two rings, those that cross the chain to both. Returns how many each got."""
     ours = theirs = 0
