@@ -49,5 +49,5 @@ class Slice:
     def project(self, points: np.ndarray) -> np.ndarray:
         """The (s, t) of the nearest point of the slice's plane to each given point; n × d in, n × 2 out."""
         basis = np.stack([self.u, self.v], axis=1)
-        flat = np.asarray(points, dtype=np.float64).reshape(len(points), -1) - self.origin
+        flat = np.asarray(points, dtype=np.float64).reshape(len(points), len(self.origin)) - self.origin
         return np.linalg.lstsq(basis, flat.T, rcond=None)[0].T
