@@ -1,0 +1,98 @@
+"""The geometry of class centres and classifier: lengths, angles, distances and duality, tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Angles", "distance_variance", "measure_angles", "normalised_gap", "spread", "unit_rows"]
+
+_TILE_NUMBERS = 1 << 22
+"""Numbers of a tile of the classes × classes matrix."""
+
+_FLOAT64_CLASSES = 4096
+"""Above so many classes the pairs are computed in float32: then they cost most, and matter to six digits."""
+
+
+@dataclass(frozen=True)
+class Angles:
+    """Cosines between all pairs of distinct vectors."""
+
+    mean: float
+    std: float
+    from_simplex: float  # mean |cos + 1/(C−1)|
+    largest: float
+    log_mean: float  # of log(1/‖u − u'‖), the energy of hyperspherical uniformity
+    log_std: float
+
+
+def unit_rows(vectors: Tensor) -> Tensor:
+    """Rows of length 1; a zero row stays zero."""
+    norms = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+    return torch.where(norms > 0, vectors / norms, 0.0)
+
+
+def spread(lengths: Tensor, *, unbiased: bool = False) -> float:
+    """Standard deviation over mean (the coefficient of variation)."""
+    if len(lengths) < 2:
+        return 0.0 if not unbiased else float("nan")
+    return float(lengths.std(correction=1 if unbiased else 0) / lengths.mean())
+
+
+def measure_angles(vectors: Tensor) -> Angles:
+    """The cosines between each two rows of (C, d), C ≥ 2, a tile at a time."""
+    count = len(vectors)
+    units, ideal = unit_rows(vectors), -1.0 / (count - 1)
+    pairs = count * (count - 1)
+    total = square = gap = log_total = log_square = 0.0
+    largest = -1.0
+    for tile, own in _tiles(units):
+        others = tile[~own].double()
+        total += float(others.sum())
+        gap += float((others - ideal).abs().sum())
+        square += float((others - ideal).square().sum())
+        largest = max(largest, float(others.max()))
+        logs = -0.5 * torch.log((2 - 2 * others).clamp_(min=1e-300))
+        log_total += float(logs.sum())
+        log_square += float(logs.square().sum())
+    mean, log_mean = total / pairs, log_total / pairs
+    variance = square / pairs - (mean - ideal) ** 2
+    log_variance = log_square / pairs - log_mean**2
+    return Angles(mean, max(variance, 0.0) ** 0.5, gap / pairs, largest, log_mean, max(log_variance, 0.0) ** 0.5)
+
+
+def distance_variance(centred: Tensor, within: Tensor) -> tuple[float, float]:
+    """Class-distance normalised variance, (v + v')/(2‖μ − μ'‖²): mean and largest over pairs of distinct classes."""
+    squares = centred.square().sum(dim=1)
+    total, largest, begin = 0.0, 0.0, 0
+    for tile, own in _tiles(centred):
+        end = begin + len(tile)
+        gaps = (squares[begin:end, None] + squares[None, :] - 2 * tile.double()).clamp_(min=0)
+        values = ((within[begin:end, None] + within[None, :]) / (2 * gaps))[~own]
+        total += float(values.sum())
+        largest = max(largest, float(values.max()))
+        begin = end
+    count = len(centred)
+    return total / (count * (count - 1)), largest
+
+
+def normalised_gap(matrix: Tensor, ideal: Tensor) -> float:
+    """‖A/‖A‖ − B/‖B‖‖ in the Frobenius norm; nan if one is zero."""
+    a, b = torch.linalg.matrix_norm(matrix), torch.linalg.matrix_norm(ideal)
+    if not (a > 0 and b > 0):
+        return float("nan")
+    return float(torch.linalg.matrix_norm(matrix / a - ideal / b))
+
+
+def _tiles(rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Blocks of rows of the Gram matrix, with a mask of its diagonal."""
+    count = len(rows)
+    working = rows if count <= _FLOAT64_CLASSES else rows.float()
+    step = max(1, _TILE_NUMBERS // count)
+    columns = torch.arange(count, device=rows.device)
+    for begin in range(0, count, step):
+        part = working[begin : begin + step]
+        yield part @ working.T, columns[begin : begin + step, None] == columns[None, :]
