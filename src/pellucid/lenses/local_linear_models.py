@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,14 @@ from pellucid.core.region_figures import region_figures
 from pellucid.errors import DataError, SettingsError
 from pellucid.lenses.local_linear_targets import Targets, read_targets
 from pellucid.results.local_linear_models import KinkLayer, LocalLinearModels
-from pellucid.results.local_linear_simplification import PointSet, Task
+from pellucid.results.local_linear_simplification import PointSet, SimplificationMethod, Task
 
 __all__ = ["measure_local_linear_models"]
 
 _CHUNK = 512
 _MOST_NUMBERS = 1 << 28
 _ROUNDS = 8
+_MOST_FEATURES = 256
 
 
 def measure_local_linear_models(
@@ -35,6 +37,7 @@ def measure_local_linear_models(
     task: Task | None = None,
     held_out: tuple[Any, Any] | None = None,
     unvisited: int = 512,
+    simplify: Sequence[tuple[SimplificationMethod, int]] | None = None,
     seed: int = 0,
 ) -> LocalLinearModels:
     """Which linear models is this network on my data, and how much does each feature count in them?
@@ -45,7 +48,8 @@ def measure_local_linear_models(
 
     Args:
         model: The network. It returns logits or numbers; a last softmax or sigmoid is to be left out.
-        X: The examples as the network takes them: a data frame, an array or a tensor, of any shape behind the first axis.
+        X: The examples as the network takes them: a data frame, an array or a tensor, of any shape behind the first
+            axis.
         y: Their classes or numbers; None if nobody knows.
         feature_names: Of the numbers of one example, in flattened order; a data frame's columns by default.
         classes: Names of the classes.
@@ -54,10 +58,13 @@ def measure_local_linear_models(
         held_out: Other examples and targets, to measure simplifications on.
         unvisited: How many cells to sample that no example visits, by each of two ways: on the lines between
             pairs of examples, and uniformly in the box of the features' ranges. 0 for none.
+        simplify: Which simplifications to measure at once, as (method, regions) of ``LocalLinearModels.simplify``; by
+            default each of the three with 8 regions, for at most 256 features.
         seed: Of that sampling.
 
     Returns:
-        A ``LocalLinearModels``; ``error`` is the largest deviation from the network, rounding of float64 if all is well.
+        A ``LocalLinearModels``; ``error`` is the largest deviation from the network, no more than rounding if all is
+        well.
 
     Raises:
         SettingsError: the network is not piecewise linear, or its weights are not finite.
@@ -83,7 +90,7 @@ def measure_local_linear_models(
     data = PointSet("data", points, target.values, output, region)
     figures = region_figures(target.task, target.values, output, region, len(support))
     unseen, settings = _sample_unvisited(program, points, regions, unvisited, seed)
-    return LocalLinearModels(
+    models = LocalLinearModels(
         model=type(model).__name__,
         task=target.task,
         features=names,
@@ -106,7 +113,11 @@ def measure_local_linear_models(
         error=_largest_error(coefficients, intercepts, data),
         output_scale=float(np.abs(output).max()),
         settings=settings,
+        simplified=(),
     )
+    if simplify is None:
+        simplify = [(method, 8) for method in ("merge", "tree", "flatten")] if points.shape[1] <= _MOST_FEATURES else []
+    return replace(models, simplified=tuple(models.simplify(method, count).summary() for method, count in simplify))
 
 
 def _read_points(
@@ -128,11 +139,8 @@ def _read_points(
     values = values[:, None] if values.ndim == 1 else values
     shape = values.shape[1:]
     flat = np.array(values.reshape(len(values), -1), order="C")  # a copy: the result keeps it
-    if names is None:
-        given = tuple(map(str, columns)) if columns is not None else None
-    else:
-        given = tuple(map(str, names))
-    found = given or _default_names(shape)
+    names = columns if names is None else names
+    found = _default_names(shape) if names is None else tuple(map(str, names))
     if len(found) != flat.shape[1]:
         raise SettingsError(
             f"{len(found)} names for {flat.shape[1]} features",
@@ -233,7 +241,7 @@ def _affine_maps(program: PiecewiseProgram, points: np.ndarray) -> tuple[np.ndar
     numbers = len(points) * program.outputs * points.shape[1]
     if numbers > _MOST_NUMBERS:
         raise SettingsError(
-            f"{len(points):,} regions × {program.outputs:,} outputs × {points.shape[1]:,} features are too many numbers",
+            f"{len(points):,} regions × {program.outputs:,} outputs × {points.shape[1]:,} features are too many",
             place="X",
             remedy=f"give fewer examples: at most {_MOST_NUMBERS:,} numbers are kept",
         )

@@ -16,14 +16,23 @@ from pellucid.errors import SettingsError
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["Fidelity", "PointSet", "Refit", "SimplificationMethod", "SimplifiedModels", "Task", "simplify_models"]
+__all__ = [
+    "Fidelity",
+    "PointSet",
+    "Refit",
+    "SimplificationMethod",
+    "SimplificationSummary",
+    "SimplifiedModels",
+    "Task",
+    "simplify_models",
+]
 
 Task = Literal["regression", "binary", "multiclass"]
 SimplificationMethod = Literal["merge", "tree", "flatten"]
 Refit = Literal["network", "target"]
 
 _RIDGE = 0.1
-"""Of features in units of their standard deviation. Less follows the examples more closely, and elsewhere goes far astray."""
+"""For features in units of their standard deviation. Less follows the examples closer, and goes astray elsewhere."""
 
 _PURSUIT = 32
 _BLOCK = 1 << 22
@@ -51,6 +60,17 @@ class Fidelity:
     largest_error: float  # largest |difference of an output|
     score: float  # accuracy, or R², of the simplified models; nan where no target is known
     network_score: float  # the same of the network
+
+
+@dataclass(frozen=True)
+class SimplificationSummary:
+    """What a simplification came to, without its models."""
+
+    method: SimplificationMethod
+    refit: Refit
+    groups: int
+    rules: tuple[str, ...]  # of a tree, by group
+    fidelity: tuple[Fidelity, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +131,10 @@ class SimplifiedModels:
             waiting.append((int(left), (*conditions, f"{name} ≤ {threshold:.4g}")))
             waiting.append((int(right), (*conditions, f"{name} > {threshold:.4g}")))
         return tuple(found[key] for key in sorted(found))
+
+    def summary(self) -> SimplificationSummary:
+        """How faithful the models are, without themselves."""
+        return SimplificationSummary(self.method, self.refit, len(self.coefficients), self.rules(), self.fidelity)
 
     def __str__(self) -> str:
         lines = [f"{self.method}: {len(self.coefficients)} linear models for {len(self.group)} regions"]
@@ -401,10 +425,10 @@ def _output_layer(units: np.ndarray, output: np.ndarray, wanted: np.ndarray, *, 
 
 def _nearest(points: np.ndarray, examples: np.ndarray) -> np.ndarray:
     """The nearest example of each point; the first of equals."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     if examples.shape[1] <= 16:
-        return np.asarray(cKDTree(examples).query(points)[1])
+        return np.asarray(KDTree(examples).query(points)[1])
     sizes = (examples**2).sum(axis=1)
     rows = max(1, _BLOCK // len(examples))
     parts = [points[start : start + rows] for start in range(0, len(points), rows)]
