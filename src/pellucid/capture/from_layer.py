@@ -67,7 +67,8 @@ def run_on(model: nn.Module, slice_: Slice, state: dict[str, Tensor] | None = No
     def run(points: Tensor) -> Any:
         handle = layer.register_forward_hook(lambda _module, _inputs, _output: points.reshape(-1, *shape), prepend=True)
         try:
-            return call(template.to(points.dtype).expand(len(points), *template.shape))
+            start = template.to(points.dtype) if template.is_floating_point() else template
+            return call(start.expand(len(points), *template.shape))
         finally:
             handle.remove()
 

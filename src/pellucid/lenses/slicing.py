@@ -235,7 +235,12 @@ def slice_latent(
     else:
         found = slice_features(outputs, i, j, y=y, margin=margin)
         found = replace(found, labels=(f"{layer} {found.labels[0]}", f"{layer} {found.labels[1]}"))
-    return replace(found, layer=layer, template=np.asarray(_array(X)[:1], dtype=np.float64)[0])
+    first = np.asarray(_array(X)[:1])[0]
+    return replace(found, layer=layer, template=first if _takes_tokens(model, first) else first.astype(np.float64))
+
+
+def _takes_tokens(model: nn.Module, example: np.ndarray) -> bool:
+    return example.dtype.kind in "iu" and any(isinstance(part, nn.Embedding) for part in model.modules())
 
 
 def _outputs_of(model: nn.Module, examples: Any, layer: str) -> np.ndarray:
@@ -245,7 +250,9 @@ def _outputs_of(model: nn.Module, examples: Any, layer: str) -> np.ndarray:
         shown = ", ".join(repr(name) for name in list(modules)[1:13])
         raise SettingsError(f"the model has no layer {layer!r}", place="layer", remedy=f"name one of {shown}")
     weight = next(model.parameters(), torch.zeros(()))
-    rows = torch.as_tensor(np.asarray(_array(examples), dtype=np.float64)).to(weight.device, weight.dtype)
+    array = _array(examples)
+    rows = torch.as_tensor(np.asarray(array)).to(weight.device)
+    rows = rows if _takes_tokens(model, array) else rows.to(weight.dtype)
     kept: list[Any] = []
     modes = [(part, part.training) for part in model.modules()]
     handle = modules[layer].register_forward_hook(lambda _module, _inputs, output: kept.append(output))
