@@ -16,6 +16,7 @@ from pellucid.results.trace_check import CheckedStep, TraceCheck
 from pellucid.results.trace_outline import ParameterOutline, StepOutline, TraceOutline
 from pellucid.results.what_if import WhatIf
 from pellucid.results.worst_examples import WorstExamples
+from tests.render.local_linear_results_to_render import input_jacobian, local_linear_models
 
 
 def _worst(confidence: bool) -> WorstExamples:
@@ -283,4 +284,6 @@ EVERY: dict[str, Result] = {
     "trace_check": trace_check(),
     "what_if": what_if(),
     "layer_map": layer_map(),
+    "local_linear_models": local_linear_models(),
+    "input_jacobian": input_jacobian(),
 }
