@@ -84,6 +84,8 @@ def test_local_models_are_the_network_on_every_example(name: str) -> None:
     network = net.double()(torch.tensor(x)).detach().numpy()
     assert np.abs(found.apply(x, found.data.region) - network).max() <= 1e-10
     assert found.error <= 1e-10
+    assert found.inside_error <= 1e-10
+    assert found.inside_distance > 1e-4
     assert [layer.bits for layer in found.layers] == [16, 12]
     assert found.layers[0].never_on == (patterns[:, :16].sum(axis=0) == 0).sum()
     assert found.layers[1].always_on == patterns[:, 16:].all(axis=0).sum()
@@ -112,6 +114,7 @@ def test_pictures_and_pooling() -> None:
     net, images = Branched(), np.random.default_rng(0).random((40, 1, 8, 8))
     found = measure_local_linear_models(net, images, np.arange(40) % 3, unvisited=4)
     assert found.error <= 1e-10
+    assert found.inside_error <= 1e-10
     assert found.features[9] == "x[0,1,1]"
     assert found.task == "multiclass"
     row = int(found.representative[3])

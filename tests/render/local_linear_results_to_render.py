@@ -51,6 +51,8 @@ def local_linear_models() -> LocalLinearModels:
         overall=np.array([0.13, 1.0, 1.0]),
         class_balance=np.array([[1.0, 0.0], [0.0, 1.0]]),
         error=2.2e-16,
+        inside_error=4.4e-16,
+        inside_distance=0.25,
         output_scale=6.0,
         settings={"seed": 0.0},
         simplified=(SimplificationSummary("tree", "network", 2, ("age ≤ 1.5", "age > 1.5"), fidelity),),

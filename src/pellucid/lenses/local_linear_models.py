@@ -23,6 +23,7 @@ __all__ = ["measure_local_linear_models"]
 _CHUNK = 512
 _MOST_NUMBERS = 1 << 28
 _ROUNDS = 8
+_HALVINGS = 24
 _MOST_FEATURES = 256
 
 
@@ -44,7 +45,8 @@ def measure_local_linear_models(
 
     A network of piecewise linear operations is affine on every cell of one activation pattern p: f(x) = Wₚ x + bₚ. The
     examples' distinct patterns are found in float64; Wₚ comes from one backward pass an output over one example of each
-    pattern, bₚ = f(x) − Wₚ x there. That these models give the network's own outputs is checked on every example.
+    pattern, bₚ = f(x) − Wₚ x there. That these models give the network's own outputs is checked on every example, and,
+    as an example alone in its cell proves nothing about Wₚ, at another point of every cell.
 
     Args:
         model: The network. It returns logits or numbers; a last softmax or sigmoid is to be left out.
@@ -63,8 +65,8 @@ def measure_local_linear_models(
         seed: Of that sampling.
 
     Returns:
-        A ``LocalLinearModels``; ``error`` is the largest deviation from the network, no more than rounding if all is
-        well.
+        A ``LocalLinearModels``; ``error`` and ``inside_error`` are the largest deviations from the network, on the
+        examples and at other points of their cells: no more than rounding if all is well.
 
     Raises:
         SettingsError: the network is not piecewise linear, or its weights are not finite.
@@ -88,6 +90,9 @@ def measure_local_linear_models(
     coefficients, intercepts = _affine_maps(program, points[representative])
     output = _run(program, points)
     data = PointSet("data", points, target.values, output, region)
+    inside = _check_inside(
+        program, points[representative], regions, (coefficients, intercepts), points.std(axis=0), seed
+    )
     figures = region_figures(target.task, target.values, output, region, len(support))
     unseen, settings = _sample_unvisited(program, points, regions, unvisited, seed)
     models = LocalLinearModels(
@@ -111,6 +116,8 @@ def measure_local_linear_models(
         overall=figures.overall,
         class_balance=_balance(target, region, len(support)),
         error=_largest_error(coefficients, intercepts, data),
+        inside_error=inside[0],
+        inside_distance=inside[1],
         output_scale=float(np.abs(output).max()),
         settings=settings,
         simplified=(),
@@ -284,6 +291,39 @@ def _largest_error(coefficients: np.ndarray, intercepts: np.ndarray, data: Point
         found = np.einsum("nof,nf->no", coefficients[region], data.points[rows]) + intercepts[region]
         largest = max(largest, float(np.abs(found - data.output[rows]).max()))
     return largest
+
+
+def _check_inside(
+    program: PiecewiseProgram,
+    points: np.ndarray,
+    regions: np.ndarray,
+    models: tuple[np.ndarray, np.ndarray],
+    *,
+    scale: np.ndarray,
+    seed: int,
+) -> tuple[float, float]:
+    """The largest deviation at a random point of each cell, and the points' median distance in standard deviations.
+
+    From the example a step of one standard deviation is halved until it ends in the cell; nan where it never does.
+    """
+    scale = np.where(scale > 0, scale, 1.0)
+    step = np.random.default_rng(seed).standard_normal(points.shape)
+    step *= scale / np.linalg.norm(step, axis=1, keepdims=True)
+    waiting = np.arange(len(points))
+    for _ in range(_HALVINGS):
+        same = (_patterns(program, points[waiting] + step[waiting])[0] == regions[waiting]).all(axis=1)
+        waiting = waiting[~same]
+        if not len(waiting):
+            break
+        step[waiting] /= 2
+    inside = np.setdiff1d(np.arange(len(points)), waiting)
+    if not len(inside):
+        return float("nan"), float("nan")
+    others = PointSet(
+        "inside", points[inside] + step[inside], np.empty(0), _run(program, points[inside] + step[inside]), inside
+    )
+    distance = np.linalg.norm(step[inside] / scale, axis=1)
+    return _largest_error(*models, others), float(np.median(distance))
 
 
 def _layers(program: PiecewiseProgram, on: list[np.ndarray], examples: int) -> tuple[KinkLayer, ...]:

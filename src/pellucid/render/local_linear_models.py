@@ -71,6 +71,7 @@ def _facts(result: LocalLinearModels) -> list[tuple[str, str]]:
             "largest |local model − network|",
             f"{number(result.error, 2)} (outputs up to {number(result.output_scale, 3)})",
         ),
+        ("the same elsewhere in each cell", _inside(result)),
         ("examples in the largest region", share(float(result.support[0]) / len(result.data.points))),
         ("regions with a single example", f"{single:,}"),
         ("bits of a pattern", f"{bits:,}, of which {still:,} never change on the data" if bits else "none: one region"),
@@ -82,6 +83,10 @@ def _facts(result: LocalLinearModels) -> list[tuple[str, str]]:
     for points in result.unvisited:
         rows.append((points.name, f"{len(points.points):,} sampled"))
     return rows
+
+
+def _inside(result: LocalLinearModels) -> str:
+    return f"{number(result.inside_error, 2)} ({number(result.inside_distance, 2)} standard deviations away)"
 
 
 def _agreement(item: Fidelity) -> str:

@@ -88,6 +88,8 @@ class LocalLinearModels(Result):
     overall: np.ndarray  # (metrics,) of all examples together
     class_balance: np.ndarray  # (regions, classes) shares; (regions, 0) for a regression
     error: float  # largest |local model − network| over examples and outputs, float64
+    inside_error: float  # the same at a random other point of each region's cell; this alone tests lonely examples
+    inside_distance: float  # median distance of those points from the example, in standard deviations of the features
     output_scale: float  # largest |output| over the examples
     settings: dict[str, float]  # how the unvisited cells were sampled
     simplified: tuple[SimplificationSummary, ...]  # what fewer models achieve, measured with the rest
