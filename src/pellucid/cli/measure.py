@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "measure_command"]
 
-KINDS = ("curvature", "folding", "jacobian", "local", "surface")
+KINDS = ("curvature", "folding", "jacobian", "landscape", "local", "regions", "surface")
 """What can be measured; the table in ``training.measured`` says how."""
 
 
@@ -23,7 +23,10 @@ def measure_command(
     run: Annotated[str, typer.Argument(help="The run: its id, the beginning of one, its name, or latest.")] = "latest",
     *,
     plane: Annotated[
-        str, typer.Option(help="Where: pca, features:i,j, examples:a,b,c, latent:LAYER or latent:LAYER:i,j.")
+        str,
+        typer.Option(
+            help="Where: pca, features:i,j, examples:a,b,c, latent:LAYER, latent:LAYER:i,j; path, for landscape."
+        ),
     ] = "pca",
     layer: Annotated[str | None, typer.Option(help="Only this layer, for surface and folding.")] = None,
     split: Annotated[str, typer.Option(help="Whose examples to take: train, validation or test.")] = "train",

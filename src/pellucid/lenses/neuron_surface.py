@@ -68,7 +68,8 @@ def measure_neuron_surface(
     """
     layers = _choose(model, layer)
     columns, rows = _sizes(resolution)
-    flat = _tolerance(model, tolerance)
+    weights = list(model.parameters())
+    flat = _tolerance(weights, tolerance)
     if flat:
         columns, rows = round_up(columns), round_up(rows)
     if positions not in ("mean", "max", "centre"):
@@ -79,7 +80,7 @@ def measure_neuron_surface(
     try:
         for part in modes:
             part.training = False
-        single = None if _runs_here(model) else state_in(model, torch.float32)
+        single = None if _run_here(weights) else state_in(model, torch.float32)
         sampler = _Sampler(model, layers, slice_, single, units=units, positions=positions)
         double = state_in(model, torch.float64)
         exact = _Sampler(model, layers, slice_, double, torch.float64, units=units, positions=positions)
@@ -107,16 +108,16 @@ def _sizes(resolution: int | Sequence[int]) -> tuple[int, int]:
     return columns, rows
 
 
-def _tolerance(model: nn.Module, given: float | None) -> float:
+def _tolerance(weights: list[nn.Parameter], given: float | None) -> float:
     if given is None:
-        return _FLAT if sum(one.numel() for one in model.parameters()) > _LARGE else 0.0
+        return _FLAT if sum(one.numel() for one in weights) > _LARGE else 0.0
     if not 0 <= given < 1:
         raise SettingsError(f"a tolerance of {given} is none", place="tolerance", remedy="give a share such as 0.002")
     return given
 
 
-def _runs_here(model: nn.Module) -> bool:
-    return all(one.dtype == torch.float32 and one.device.type == "cpu" for one in model.parameters())
+def _run_here(weights: list[nn.Parameter]) -> bool:
+    return all(one.dtype == torch.float32 and one.device.type == "cpu" for one in weights)
 
 
 class _Sampler:

@@ -235,12 +235,20 @@ def slice_latent(
     else:
         found = slice_features(outputs, i, j, y=y, margin=margin)
         found = replace(found, labels=(f"{layer} {found.labels[0]}", f"{layer} {found.labels[1]}"))
-    first = np.asarray(_array(X)[:1])[0]
+    first = _array(X)[0]
     return replace(found, layer=layer, template=first if _takes_tokens(model, first) else first.astype(np.float64))
 
 
 def _takes_tokens(model: nn.Module, example: np.ndarray) -> bool:
-    return example.dtype.kind in "iu" and any(isinstance(part, nn.Embedding) for part in model.modules())
+    """Whether the network reads integers as they are, as one over token numbers does."""
+    if example.dtype.kind not in "iu" or example.dtype.itemsize < 4:
+        return False
+    try:
+        with torch.no_grad():
+            model(torch.as_tensor(example[None].astype(np.int64)).to(next(model.parameters()).device))
+    except (RuntimeError, TypeError, IndexError, ValueError):
+        return False
+    return True
 
 
 def _outputs_of(model: nn.Module, examples: Any, layer: str) -> np.ndarray:
@@ -251,18 +259,19 @@ def _outputs_of(model: nn.Module, examples: Any, layer: str) -> np.ndarray:
         raise SettingsError(f"the model has no layer {layer!r}", place="layer", remedy=f"name one of {shown}")
     weight = next(model.parameters(), torch.zeros(()))
     array = _array(examples)
-    rows = torch.as_tensor(np.asarray(array)).to(weight.device)
-    rows = rows if _takes_tokens(model, array) else rows.to(weight.dtype)
+    rows = torch.as_tensor(array).to(weight.device)
     kept: list[Any] = []
     modes = [(part, part.training) for part in model.modules()]
-    handle = modules[layer].register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+    hook = modules[layer].register_forward_hook(lambda _module, _inputs, output: kept.append(output))
     try:
         model.eval()
+        rows = rows if _takes_tokens(model, array[0]) else rows.to(weight.dtype)
+        kept.clear()
         with torch.no_grad():
             for batch in rows.split(_BATCH):
                 model(batch)
     finally:
-        handle.remove()
+        hook.remove()
         for part, mode in modes:
             part.training = mode
     if not kept or not all(isinstance(one, torch.Tensor) for one in kept) or sum(map(len, kept)) != len(rows):

@@ -34,7 +34,7 @@ class Request:
     Attributes:
         kind: One of ``MEASURES``.
         plane: ``pca``, ``features:i,j``, ``examples:a,b,c`` (places in the split, from 0), ``latent:LAYER`` or
-            ``latent:LAYER:i,j``.
+            ``latent:LAYER:i,j``; for the landscape, ``path`` is the plane of the run's checkpoints.
         layer: One layer, for what is measured of layers.
         split: Whose examples are taken.
         example: The place in the split of the example to look at, for what is measured of one.
@@ -278,13 +278,35 @@ def _curvature(found: MeasuredRun, _plane: Any, request: Request) -> Result:
     return measure_curvature(found.model, _some(found, request.most), found.loss, learning_rate=rate)
 
 
+def _landscape(found: MeasuredRun, _plane: Any, request: Request) -> Result:
+    from pellucid.lenses.loss_landscape import measure_loss_landscape
+
+    path = [load_network(found.run, f"checkpoints/{name}")[0].state_dict() for name in checkpoint_names(found.run)]
+    return measure_loss_landscape(
+        found.model,
+        _some(found, request.most),
+        found.loss,
+        directions="path" if request.plane == "path" else "random",
+        steps=request.resolution or 25,
+        path=path if len(path) > 1 else None,
+    )
+
+
+def _regions(found: MeasuredRun, plane: Any, _request: Request) -> Result:
+    from pellucid.lenses.linear_regions import measure_linear_regions
+
+    return measure_linear_regions(found.model, plane)
+
+
 Measure = Callable[[MeasuredRun, Any, Request], "Result"]
 
 MEASURES: dict[str, tuple[Measure, bool]] = {
     "curvature": (_curvature, False),
     "folding": (_folding, True),
     "jacobian": (_jacobian, False),
+    "landscape": (_landscape, False),
     "local": (_local, False),
+    "regions": (_regions, True),
     "surface": (_surface, True),
 }
 """What can be measured of a run: how, and whether it needs a plane. A new lens is a function above and a line here."""
