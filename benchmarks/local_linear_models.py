@@ -91,7 +91,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(
-        f"{'data':16}{'examples':>9}{'regions':>9}{'error':>10}{'in cells':>10}{'of outputs':>12}{'ms':>7}{'products':>10}"
+        f"{'data':16}{'examples':>9}{'regions':>8}{'error':>10}{'in cells':>10}{'outputs':>9}{'ms':>7}{'products':>10}"
     )
     fewer: list[str] = []
     for name in SETS:
@@ -112,7 +112,7 @@ def main() -> None:
         error = np.abs(found.apply(inputs[0], found.data.region) - network).max()
         peer = f"{1000 * statistics.median(other):10.0f}" if other else f"{'–':>10}"
         print(
-            f"{name:16}{len(inputs[0]):9,}{len(found.support):9,}{error:10.1e}{found.inside_error:10.1e}{found.output_scale:12.3g}"
+            f"{name:16}{len(inputs[0]):9,}{len(found.support):8,}{error:10.1e}{found.inside_error:10.1e}{found.output_scale:9.3g}"
             f"{1000 * statistics.median(taken):7.0f}{peer}"
         )
         net.float()

@@ -91,7 +91,7 @@ def measure_local_linear_models(
     output = _run(program, points)
     data = PointSet("data", points, target.values, output, region)
     inside = _check_inside(
-        program, points[representative], regions, (coefficients, intercepts), points.std(axis=0), seed
+        program, points[representative], regions, (coefficients, intercepts), scale=points.std(axis=0), seed=seed
     )
     figures = region_figures(target.task, target.values, output, region, len(support))
     unseen, settings = _sample_unvisited(program, points, regions, unvisited, seed)
