@@ -17,6 +17,7 @@ from pellucid.results.trace_outline import ParameterOutline, StepOutline, TraceO
 from pellucid.results.what_if import WhatIf
 from pellucid.results.worst_examples import WorstExamples
 from tests.render.local_linear_results_to_render import input_jacobian, local_linear_models
+from tests.render.surface_results_to_render import input_folding, neuron_surface
 
 
 def _worst(confidence: bool) -> WorstExamples:
@@ -286,4 +287,6 @@ EVERY: dict[str, Result] = {
     "layer_map": layer_map(),
     "local_linear_models": local_linear_models(),
     "input_jacobian": input_jacobian(),
+    "neuron_surface": neuron_surface(),
+    "input_folding": input_folding(),
 }

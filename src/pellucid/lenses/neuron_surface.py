@@ -77,7 +77,10 @@ def measure_neuron_surface(
             f"{positions!r} of a channel's positions is not known", place="positions", remedy="use mean, max or centre"
         )
     modes = [part for part in model.modules() if part.training]
+    threads = torch.get_num_threads()
     try:
+        if sum(one.numel() for one in weights) <= _LARGE and threads > 1:
+            torch.set_num_threads(1)  # a narrow layer's work is too small to share: two threads are no faster
         for part in modes:
             part.training = False
         single = None if _run_here(weights) else state_in(model, torch.float32)
@@ -87,6 +90,8 @@ def measure_neuron_surface(
         keep = layer is not None if before is None else before
         return _measure(sampler, exact, (columns, rows), flat, keep)
     finally:
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
         for part in modes:
             part.training = True
 
