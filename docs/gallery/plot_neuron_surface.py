@@ -1,4 +1,4 @@
-"""What does each neuron of my network hold over the input? A slope, shifted, clipped, and summed into the next layer."""
+"""What does each neuron of my network hold over the input? A slope, shifted, clipped, summed into the next layer."""
 
 import torch
 from picture import show_or_write

@@ -24,7 +24,7 @@ _CHUNK = 1 << 20
 _MOST_AT_ONCE = 10_240
 _SAMPLES = 64
 _LARGE = 100_000
-_FLAT = 0.002
+_FLAT = 0.01
 
 
 def measure_neuron_surface(
@@ -52,7 +52,7 @@ def measure_neuron_surface(
             the ``"centre"``.
         tolerance: 0 computes every point of the grid. Another number computes only where some neuron bends by more than
             that share of its range, and interpolates between; the grid is then rounded up to steps of 8. None takes 0,
-            and 0.002 for a network of more than 100,000 weights.
+            and 0.01 for a network of more than 100,000 weights.
         before: Whether to keep each neuron's value before its non-linearity too. None keeps it if one layer was named.
 
     Returns:
