@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from pellucid.errors import DataError, SettingsError
 from pellucid.lenses.local_linear_models import measure_local_linear_models
 from pellucid.results.base import Result
+from pellucid.results.local_linear_fitting import _RIDGE
 from pellucid.results.local_linear_models import LocalLinearModels
-from pellucid.results.local_linear_simplification import _RIDGE
 
 
 def mlp(inputs: int, outputs: int, *, seed: int = 0, widths: tuple[int, ...] = (16, 12)) -> nn.Sequential:
