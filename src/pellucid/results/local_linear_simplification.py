@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -207,9 +207,7 @@ def simplify_models(
         tree=tree,
         hidden=hidden,
     )
-    # Frozen records are filled once; what they predict is needed for the last field.
-    object.__setattr__(found, "fidelity", tuple(_compare(found, points) for points in sets if len(points.points)))
-    return found
+    return replace(found, fidelity=tuple(_compare(found, points) for points in sets if len(points.points)))
 
 
 def _check(method: str, refit: str, regions: int, neighbours: int, data: PointSet) -> None:
