@@ -127,6 +127,17 @@ class Terms(Sequence[Term]):
         block = next(i for i, start in enumerate(self._starts[1:]) if place < start)
         return self._blocks[block].term(place - self._starts[block])
 
+    def at(self, index: Index) -> Term | None:
+        """The first term whose first factor is the entry at an index; None if there is none."""
+        wanted = torch.tensor(index, dtype=torch.int64)
+        for block in self._blocks:
+            where = block.columns[0].index
+            if where is not None and where.shape[1] == len(index):
+                found = (where == wanted).all(1).nonzero()
+                if len(found):
+                    return block.term(int(found[0]))
+        return None
+
     def by_label(self) -> dict[str, tuple[int, float]]:
         """How many terms have each label, and their exact sum."""
         found: dict[str, list[Tensor]] = {}
