@@ -19,7 +19,7 @@ class StepperValue:
 
     A tensor of at most 4,096 entries is drawn whole, in its own order: cell (row, column) is its entry
     ``row · columns + column``, counted in C order. A larger one is ``reduced``: a cell shows, with its sign, the entry
-    of largest magnitude in its block, and ``entries`` (``gradient_entries``, ``update_entries``) says which one that is.
+    of largest magnitude in its block, and ``entries`` (``gradient_entries``, ``update_entries``) says which one it is.
     """
 
     id: int
