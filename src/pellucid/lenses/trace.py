@@ -310,9 +310,9 @@ class Trace:
         dropped = sum(value.tensor is None for value in self.tape.values)
         return outline_trace(self.calls, self.names, self.model, self.optimizer, frozen=dropped)
 
-    def stepper(self) -> TraceStepper:
+    def stepper(self, subject: str = "") -> TraceStepper:
         """The walk forward, through the loss, backward and through the update, as the stepper's view shows it."""
-        return build_stepper(self.calls, self.names, self.outline())
+        return build_stepper(self.calls, self.names, self.outline(), subject)
 
     def __str__(self) -> str:
         return str(self.outline())

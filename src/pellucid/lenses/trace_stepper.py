@@ -28,7 +28,7 @@ _CONTEXT = 6
 _NONE = (math.nan, math.nan)
 
 
-def build_stepper(calls: Calls, names: Names, outline: TraceOutline) -> Stepper:
+def build_stepper(calls: Calls, names: Names, outline: TraceOutline, subject: str = "") -> Stepper:
     """Everything that a view needs to walk through the trace without asking anybody.
 
     Values that the memory limit left out are not computed again: their pictures are missing, and the note says so.
@@ -37,12 +37,14 @@ def build_stepper(calls: Calls, names: Names, outline: TraceOutline) -> Stepper:
         calls: The tape's calls.
         names: The tape's names.
         outline: The same tape as a table.
+        subject: What went through the model, in words.
     """
     tape = calls.tape
     network = draw_neurons(calls)
     values = tuple(_value(calls, names, value) for value in tape.values)
     return Stepper(
         model=outline.model,
+        subject=subject,
         optimizer=outline.optimizer,
         training=tape.training,
         loss=outline.loss,

@@ -105,6 +105,7 @@ class TraceStepper(Result):
     schema: ClassVar[str] = "trace_stepper/1"
 
     model: str  # class name of the root
+    subject: str  # what went through it, e.g. "row 12 of the train split"; '' where nobody said
     optimizer: str  # its class name; '' without one
     training: bool
     loss: float  # nan without a loss
