@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import torch
 from torch import Tensor
+from torch._C import _functorch  # type: ignore[attr-defined]  # torch has no stubs for it
 
 from pellucid.capture.tape_values import Value
 
 __all__ = ["TransformWatch"]
 
-_innermost = torch._C._functorch.peek_interpreter_stack
+_innermost = _functorch.peek_interpreter_stack
 
 
 class TransformWatch:
@@ -50,9 +50,9 @@ class TransformWatch:
 
 def _outermost(tensor: Tensor) -> Tensor:
     """The tensor that was given to the transform."""
-    wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+    wrapped = _functorch.is_functorch_wrapped_tensor
     while wrapped(tensor):
-        tensor = torch._C._functorch.get_unwrapped(tensor)
+        tensor = _functorch.get_unwrapped(tensor)
     return tensor
 
 
