@@ -29,6 +29,10 @@ def _text(model: Any, length: int = 10) -> Case:
     return _labelled(model, input_ids=ids, attention_mask=torch.ones_like(ids), labels=ids)
 
 
+def _distance(output: Any, target: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.mse_loss(output.last_hidden_state, target)
+
+
 def _resnet() -> Case:
     config = transformers.ResNetConfig(
         embedding_size=8, hidden_sizes=[8, 16, 24, 32], depths=[1, 2, 1, 1], layer_type="bottleneck", num_labels=5
@@ -94,7 +98,8 @@ def _whisper() -> Case:
         d_model=32, encoder_layers=2, encoder_attention_heads=4, encoder_ffn_dim=64, num_mel_bins=20,
         max_source_positions=24,
     )  # fmt: skip
-    return Case(WhisperEncoder(config), (torch.randn(2, 20, 48),), lambda out: out.last_hidden_state.square().mean())
+    sound, target = torch.randn(2, 20, 48), torch.randn(2, 24, 32)
+    return Case(WhisperEncoder(config), (sound,), _distance, target)
 
 
 def _mamba() -> Case:
