@@ -174,7 +174,9 @@ def test_a_tensor_of_few_entries_is_drawn_whole_in_its_order(shape):
         assert picture.cells.shape[1] == shape[-1]
 
 
-@pytest.mark.parametrize("shape", LARGE)
+@pytest.mark.parametrize(
+    "shape", [(4097,), (5003,), (256, 784), (10000, 3), (3, 10000), (1, 8192), (2, 5, 7, 400), (100, 100)]
+)
 def test_a_large_tensor_is_drawn_by_the_strongest_entry_of_each_block(shape):
     torch.manual_seed(0)
     tensor = torch.randn(shape)
