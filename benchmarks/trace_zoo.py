@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 import pellucid
+from pellucid.lenses.trace import Trace
 
 DRAWS_NOTHING = ("dropout", "scaled_dot_product_attention", "lstm", "gru")
 """Operations that may draw numbers, and draw none in evaluation mode."""
@@ -62,7 +63,7 @@ def ulps(error: float, tensor: Tensor) -> float:
     return error / unit
 
 
-def trace_of(case: Any, seed: int) -> pellucid.Trace:
+def trace_of(case: Any, seed: int) -> Trace:
     torch.manual_seed(seed)
     return pellucid.trace(case.model, *case.inputs, keywords=case.keywords, target=case.target, loss=case.loss)
 
@@ -107,7 +108,7 @@ def _floats(tape: Any, step: int) -> list[Tensor]:
     return [tensor for tensor in made if tensor.is_floating_point()]
 
 
-def worst_backward(trace: pellucid.Trace) -> float:
+def worst_backward(trace: Trace) -> float:
     """The largest error of a step's shares summed over the readers, in ulps of the gradient's largest entry."""
     worst = 0.0
     sums = summed(trace, chained=False)
@@ -122,7 +123,7 @@ def worst_backward(trace: pellucid.Trace) -> float:
     return worst
 
 
-def summed(trace: pellucid.Trace, *, chained: bool) -> dict[int, Tensor]:
+def summed(trace: Trace, *, chained: bool) -> dict[int, Tensor]:
     """Every value's gradient by our rules: from autograd's gradients step by step, or from our own throughout."""
     tape, found = trace.tape, {}
     assert tape.loss is not None
@@ -147,7 +148,7 @@ def summed(trace: pellucid.Trace, *, chained: bool) -> dict[int, Tensor]:
     return {key: tensor for key, tensor in found.items() if key not in hidden}
 
 
-def chain_errors(trace: pellucid.Trace) -> tuple[float, float]:
+def chain_errors(trace: Trace) -> tuple[float, float]:
     """The relative errors of our whole backward pass and of autograd's, against autograd in float64."""
     exact = exact_gradients(trace)
     if exact is None:
@@ -166,7 +167,7 @@ def chain_errors(trace: pellucid.Trace) -> tuple[float, float]:
     return errors[0], errors[1]
 
 
-def exact_gradients(trace: pellucid.Trace) -> dict[str, Tensor] | None:
+def exact_gradients(trace: Trace) -> dict[str, Tensor] | None:
     """Autograd's gradients of the recorded operations on the same numbers in float64, the draws as they were."""
     tape = trace.tape
     wide: dict[int, Tensor] = {}

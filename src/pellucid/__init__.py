@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from pellucid.lenses.layer_map import measure_layer_map
     from pellucid.lenses.trace import trace
     from pellucid.store.run import Run, open_run
     from pellucid.training.fit import fit
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "Run": "pellucid.store.run",
     "fit": "pellucid.training.fit",
+    "measure_layer_map": "pellucid.lenses.layer_map",
     "open_run": "pellucid.store.run",
     "predict": "pellucid.training.predict",
     "trace": "pellucid.lenses.trace",
 }
 
-__all__ = ["Run", "__version__", "fit", "open_run", "predict", "trace", "watch"]
+__all__ = ["Run", "__version__", "fit", "measure_layer_map", "open_run", "predict", "trace", "watch"]
 
 
 def __getattr__(name: str) -> Any:

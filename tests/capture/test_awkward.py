@@ -22,6 +22,7 @@ from torch.utils.checkpoint import checkpoint
 import pellucid
 from pellucid.capture.tape_structures import tensors_in
 from pellucid.errors import SettingsError, TraceError
+from pellucid.lenses.trace import Trace
 from tests.capture.test_tape import copied, same, snapshot
 from tests.capture.zoo import Case, total
 
@@ -39,7 +40,7 @@ class Of(nn.Module):
         return self.run(self, *inputs)
 
 
-def traced_like_a_plain_pass(case: Case, *, tolerance: bool = False, disagrees: bool = False) -> pellucid.Trace:
+def traced_like_a_plain_pass(case: Case, *, tolerance: bool = False, disagrees: bool = False) -> Trace:
     """Trace a case and hold outputs, gradients and everything around the trace against plain PyTorch."""
     twin = copy.deepcopy(case.model)
     before, stream, stack = snapshot(case), torch.get_rng_state(), torch._C._len_torch_function_stack()
@@ -86,7 +87,7 @@ def _seeded() -> Iterator[None]:
     assert torch.is_grad_enabled()
 
 
-def ops(trace: pellucid.Trace) -> list[str]:
+def ops(trace: Trace) -> list[str]:
     return [step.op for step in trace.tape.steps]
 
 

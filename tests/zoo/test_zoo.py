@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import pellucid
+from pellucid.lenses.trace import Trace
 from tests.capture.test_awkward import same
 from tests.capture.zoo import Case
 from tests.zoo.of_torch import BUILDERS
@@ -38,7 +39,7 @@ def build(name: str) -> Case:
     return BUILDERS[name]()
 
 
-def trace_of(case: Case, seed: int = 1) -> pellucid.Trace:
+def trace_of(case: Case, seed: int = 1) -> Trace:
     torch.manual_seed(seed)
     return pellucid.trace(case.model, *case.inputs, keywords=case.keywords, target=case.target, loss=case.loss)
 
