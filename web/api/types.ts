@@ -5,6 +5,7 @@ import type { components } from "./schema";
 
 type Schemas = components["schemas"];
 
+export type AskRequest = Schemas["AskRequest"];
 export type ErrorDetail = Schemas["ErrorDetail"];
 export type ErrorReply = Schemas["ErrorReply"];
 export type Json = RunDetail["settings"][string];
