@@ -34,13 +34,15 @@ export class Clock {
   playing = false;
   speed = 1;
   stops = 1;
+  /** No movement within a stop, for those who asked their system for none. */
+  still = false;
   /** Told when playing reaches another stop, and when it ends. */
   onmove: (position: number) => void = () => {};
   onend: () => void = () => {};
 
   paint(painter: Painter): () => void {
     this.#painters.add(painter);
-    painter(this.moment);
+    painter(this.#shown());
     return () => this.#painters.delete(painter);
   }
 
@@ -91,6 +93,11 @@ export class Clock {
   };
 
   #tell(): void {
-    for (const painter of this.#painters) painter(this.moment);
+    const shown = this.#shown();
+    for (const painter of this.#painters) painter(shown);
+  }
+
+  #shown(): Moment {
+    return this.still ? { position: this.moment.position, share: 1 } : this.moment;
   }
 }

@@ -1,6 +1,6 @@
 /** From a picture's cells to a tensor's entries and back, and how a chosen entry is written in an address. */
 
-import type { StepperValue, TraceStepper } from "../../api/types";
+import type { StepperStop, StepperValue, TraceStepper } from "../../api/types";
 import type { Cell } from "../../parts/heat_map";
 
 export type EntryKind = "value" | "gradient" | "update";
@@ -91,4 +91,25 @@ export function nameEntry(name: string, index: readonly number[], kind: EntryKin
 /** Whether a person may set this value to something else and see what follows. */
 export function canEdit(value: StepperValue): boolean {
   return value.kind !== "loss" && value.kind !== "constant" && value.kind !== "buffer" && /float/.test(value.dtype);
+}
+
+/** Entries worth a look at a stop: the largest of what it makes, moves or hands back, and the loss where it is made. */
+export function offersOf(result: TraceStepper, stop: StepperStop): Selection[] {
+  const value = result.values[stop.value];
+  const kind = stop.phase === "backward" ? "gradient" : stop.phase === "update" ? "update" : "value";
+  const reads = result.edges.filter((edge) => edge.step === stop.step).map((edge) => edge.source);
+  const parameter = result.values[reads.find((id) => result.values[id]?.kind === "parameter") ?? -1];
+  const wanted = stop.phase === "forward" || stop.phase === "backward" ? [value, parameter] : [value];
+  return wanted.flatMap((one) => {
+    const picture = pictureOf(one, kind);
+    const cell = picture ? largestCell(picture) : null;
+    return picture && cell ? [{ kind, value: picture.value.id, index: indexAt(picture, cell) }] : [];
+  });
+}
+
+function largestCell({ data, columns }: Picture): Cell | null {
+  let best = -1;
+  for (let at = 0; at < data.length; at++)
+    if (Number.isFinite(data[at]) && (best < 0 || Math.abs(data[at]!) > Math.abs(data[best]!))) best = at;
+  return best < 0 ? null : { row: Math.floor(best / columns), column: best % columns };
 }

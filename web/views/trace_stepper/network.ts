@@ -45,7 +45,7 @@ export function layOut(result: TraceStepper, width: number, height: number): Dra
   const stride = (width - 2 * margin) / Math.max(1, places - 1);
   const middle = TOP + (height - TOP - BOTTOM) / 2;
   const column = (place: number, shown: readonly number[], units: number, name: string): Column => {
-    const gap = Math.min(40, (height - TOP - BOTTOM) / Math.max(1, shown.length));
+    const gap = Math.min(52, (height - TOP - BOTTOM) / Math.max(1, shown.length));
     const x = margin + place * stride;
     const neurons = shown.map((unit, row) => ({
       column: place,
@@ -54,7 +54,7 @@ export function layOut(result: TraceStepper, width: number, height: number): Dra
       x,
       y: middle + (row - (shown.length - 1) / 2) * gap,
     }));
-    return { x, radius: Math.max(2.5, Math.min(16, gap * 0.41, stride * 0.2)), neurons, units, name };
+    return { x, radius: Math.max(2.5, Math.min(20, gap * 0.41, stride * 0.2)), neurons, units, name };
   };
   const columns = [column(0, first.shown_inputs, first.inputs, "input")];
   layers.forEach((layer, place) =>

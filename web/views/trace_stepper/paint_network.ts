@@ -47,9 +47,24 @@ export class NetworkPainter {
     if (!context) return;
     this.result.network.forEach((_, place) => this.#drawEdges(context, place, state));
     if (moment.share < 1) this.#drawRunners(context, state);
+    for (const hit of marked) if (hit && "edge" in hit) this.#mark(context, hit);
     this.#drawLoss(context, state);
     for (const column of this.drawing.columns) this.#drawColumn(context, column, state);
-    for (const hit of marked) if (hit) this.#mark(context, hit);
+    for (const hit of marked) if (hit && !("edge" in hit)) this.#mark(context, hit);
+  }
+
+  /** Paint what later phases show, one picture at a time, so that no frame waits for it. Returns whether more is left. */
+  warm(): boolean {
+    for (const kind of ["weights", "weight_gradients", "weight_updates"] as const)
+      for (let place = 0; place < this.result.network.length; place++) {
+        const left = this.drawing.columns[place];
+        const right = this.drawing.columns[place + 1];
+        if (!left || !right || this.#edges.has(`${place}:${kind}`)) continue;
+        this.#edgesOf(place, kind, left, right);
+        this.#runnersOf(place, kind);
+        return true;
+      }
+    return false;
   }
 
   #drawEdges(context: CanvasRenderingContext2D, place: number, state: NetworkState): void {
@@ -122,7 +137,7 @@ export class NetworkPainter {
       context.globalAlpha = 0.12 + 0.88 * size;
       context.lineWidth = 0.5 + most * size;
       context.strokeStyle = toCss(diverging(Math.sign(share) * (0.45 + 0.45 * size), this.inks.dark));
-      context.setLineDash(share < 0 ? [5, 3] : []);
+      context.setLineDash(share < 0 ? [5 + 2 * size * most, 3 + size] : []);
       context.beginPath();
       context.moveTo(0, from.y);
       context.bezierCurveTo(wide * 0.35, from.y, wide * 0.65, to.y, wide, to.y);
