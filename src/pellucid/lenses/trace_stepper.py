@@ -168,10 +168,12 @@ def _note(outline: TraceOutline, values: tuple[StepperValue, ...], network: tupl
     """What a person must know before walking."""
     said = [outline.note] if outline.note else []
     if outline.dropped:
-        said.append(f"The memory limit left {outline.dropped} values out: they are computed again when asked for.")
+        which = "1 value out: it is" if outline.dropped == 1 else f"{outline.dropped} values out: they are"
+        said.append(f"The memory limit left {which} computed again when asked for.")
     reduced = sum(value.reduced for value in values)
     if reduced:
-        said.append(f"{reduced} large tensors are drawn by their strongest entries, one for each block.")
+        which = "1 large tensor is" if reduced == 1 else f"{reduced} large tensors are"
+        said.append(f"{which} drawn by the strongest entry of each block.")
     if any(len(layer.shown_units) < layer.units or len(layer.shown_inputs) < layer.inputs for layer in network):
         said.append(f"Of layers wider than {MOST_UNITS} units the {MOST_UNITS} strongest are drawn.")
     return " ".join(said)
