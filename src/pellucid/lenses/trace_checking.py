@@ -100,7 +100,7 @@ def _bound(total: Sum, value: float, expected: Tensor) -> float:
     unit = torch.finfo(expected.dtype).eps / 2
     rounds = (len(total.terms) + 8) * unit
     gamma = rounds / (1 - rounds) if rounds < 0.5 else 1.0
-    size = float(total.terms.values.abs().sum())
+    size = float(total.terms.values.abs().sum()) + total.inside
     # What a function makes of the sum: its error is that of the sum where the slope is at most 1, else in proportion.
     grown = max(1.0, abs(total.result / total.value)) if total.then and total.value else 1.0
     smallest = float(torch.finfo(expected.dtype).tiny)

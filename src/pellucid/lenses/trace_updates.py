@@ -163,7 +163,15 @@ def check_updates(calls: Calls) -> list[CheckedStep]:
 
 
 def _rounding(update: Update, lines: list[Line]) -> Tensor:
-    """What storing the weight (and twelve operations on the move) in its own format may cost."""
+    """What rounding the weight and the move in their own format may cost.
+
+    The weight is rounded where it is shrunk (the factor 1 − lr·λ, and the product) and where the move is added; the
+    move passes through twelve operations, and where terms cancel on the way, as a gradient and the momentum may, their
+    rounding stays.
+    """
     unit = torch.finfo(update.before.dtype).eps / 2
     size = sum(product.abs() for product in lines[-1].products())
-    return unit * (2 * update.before.double().abs() + 24 * size) + torch.finfo(update.before.dtype).tiny
+    for line in lines[:-1]:
+        left, value = sum(product.abs() for product in line.products()), line.value().abs()
+        size = size * torch.where(value > 0, left / value, 1.0)
+    return unit * (3 * update.before.double().abs() + 24 * size) + torch.finfo(update.before.dtype).tiny

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -141,7 +142,9 @@ class ClassLoss(Rule):
             return Sum.of([], then="s/0", result=outputs[0][index], note="no target counts")
         if divisor != 1:
             columns.append(constant("1/N", 1 / divisor if divisor else math.nan, len(row)))
-        return Sum.of([single(" · ".join(c.name for c in columns), *columns)])
+        total = Sum.of([single(" · ".join(c.name for c in columns), *columns)])
+        # ln p is a score less ln of a sum of exponentials that is 1 or more: it is rounded like 1, however near 0.
+        return replace(total, inside=float(share.abs().sum()) / abs(divisor)) if self._normalizes else total
 
     def _counting(self, args: Arguments, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """(shares of the divisor, and of every q that is not 0 the row, the class, q and ln p) for some rows."""

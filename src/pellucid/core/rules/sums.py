@@ -156,6 +156,8 @@ class Sum:
         then: What the operation makes of the sum, in LaTeX with ``s`` for the sum (``\\tanh(s)``); empty for nothing.
         result: The number explained: ``value``, or what ``then`` makes of it.
         note: What a person should know besides (a tie, a count), in words.
+        inside: The size of what cancels within the factors and is not seen in the terms, such as the 1 in
+            ln(1 + small): rounding grows with it.
 
     >>> Sum.of([single("input", column("input", (0,), 2.0), constant("alpha", 3.0))]).value
     6.0
@@ -166,6 +168,7 @@ class Sum:
     then: str = ""
     result: Number = field(default=math.nan)
     note: str = ""
+    inside: float = 0.0
 
     @classmethod
     def of(
