@@ -14,7 +14,7 @@ from pellucid.capture.tape_arguments import bind
 from pellucid.capture.tape_functions import FunctionFacts, describe_function
 from pellucid.capture.tape_memory import MemoryKeeper, watch_for_end
 from pellucid.capture.tape_state import StateGuard
-from pellucid.capture.tape_transforms import TransformWatch
+from pellucid.capture.tape_transforms import TransformWatch, innermost_transform
 from pellucid.capture.tape_values import Decision, Origin, Phase, Step, Value, values_in
 
 __all__ = ["Recorder", "version_of"]
@@ -56,7 +56,8 @@ class Recorder(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run a function and note it; torch calls this in its place."""
-        if self._transforms.is_inside(args, kwargs):
+        if innermost_transform() is not None:
+            self._transforms.note(args, kwargs)
             return func(*args, **kwargs) if kwargs else func(*args)
         facts = _facts.get(func)
         if facts is None:
@@ -75,6 +76,7 @@ class Recorder(TorchFunctionMode):
 
     def _record(self, func: Any, facts: FunctionFacts, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a function as one step."""
+        self._transforms.ended = True
         given = tuple([self._refer(item) for item in args])
         keywords = {key: self._refer(item) for key, item in kwargs.items()} if kwargs else {}
         site = find_site(3)

@@ -10,9 +10,9 @@ from torch._C import _functorch  # type: ignore[attr-defined]  # torch has no st
 
 from pellucid.capture.tape_values import Value
 
-__all__ = ["TransformWatch"]
+__all__ = ["TransformWatch", "innermost_transform"]
 
-_innermost = _functorch.peek_interpreter_stack
+innermost_transform = _functorch.peek_interpreter_stack
 
 
 class TransformWatch:
@@ -20,28 +20,24 @@ class TransformWatch:
 
     Attributes:
         name: The transform that ran last: "vmap", "grad"; "" if none did.
+        ended: Whether an operation has run outside since.
     """
 
     def __init__(self, find: Callable[[Tensor], Value | None]) -> None:
         self.name = ""
         self._find = find
         self._sources: dict[int, Value] = {}
-        self._ended = True
+        self.ended = True
 
-    def is_inside(self, args: Any, kwargs: Any) -> bool:
-        """Whether a call runs inside a transform; its tensors that come from outside are noted."""
-        level = _innermost()
-        if level is None:
-            self._ended = True
-            return False
-        if self._ended:
-            self._ended, self._sources = False, {}
-            self.name = level.key().name.lower()
+    def note(self, args: Any, kwargs: Any) -> None:
+        """Note the tensors of a call inside a transform that come from outside."""
+        if self.ended:
+            self.ended, self._sources = False, {}
+            self.name = innermost_transform().key().name.lower()
         for tensor in _tensors((args, kwargs)):
             value = self._find(_outermost(tensor))
             if value is not None:
                 self._sources[value.id] = value
-        return True
 
     def sources(self) -> list[Value]:
         """The values that the last transform read."""

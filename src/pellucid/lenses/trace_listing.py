@@ -113,5 +113,6 @@ def _note(calls: Calls, loss: float) -> str:
 
 def _broken(value: Value) -> bool:
     tensor = value.tensor
-    known = tensor is not None and tensor.is_floating_point() and tensor.layout is torch.strided
-    return known and not bool(torch.isfinite(tensor).all())
+    if tensor is None or not tensor.is_floating_point() or tensor.layout is not torch.strided:
+        return False
+    return not bool(torch.isfinite(tensor).all())
