@@ -1,10 +1,14 @@
 """What a trace costs over a plain forward and backward pass, ours and TorchLens's: CPU time and peak memory.
 
 python benchmarks/trace.py [--turns 15] [--models mlp-2 mlp-784 resnet-18 gpt-2]
+python benchmarks/trace.py --explain [--entries 3] [--all]
 
 Each model and tracer has a process of its own, in which plain passes and traces take turns; all values and gradients
 are kept. TorchLens leaves its wrappers in torch, so its plain passes are timed before its first trace too ("clean").
 GPT-2 needs transformers, the peer torchlens; what is not installed is skipped.
+
+With --explain: how long an ``explain()`` takes, by kind of operation, for random entries of every step's output (value
+and gradient) and of every parameter (gradient and update), traced once with AdamW; wall-clock milliseconds.
 """
 
 from __future__ import annotations
@@ -13,12 +17,13 @@ import argparse
 import gc
 import importlib.util
 import json
+import random
 import statistics
 import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +183,60 @@ def measure_memory(name: str, tracer: str) -> None:
     print(json.dumps({"peak": peak, "tape": tape_bytes(result) if tracer == "pellucid" else None}))
 
 
+def explanations(trace: Any, entries: int) -> Iterator[tuple[str, str, Any]]:
+    """(what is asked, of which kind of operation, the question) for random entries of everything in a trace."""
+    draw = random.Random(0)
+
+    def indices(shape: Sequence[int]) -> list[tuple[int, ...]]:
+        return [tuple(draw.randrange(size) for size in shape) for _ in range(entries if all(shape) else 0)]
+
+    yield "value", "the loss", trace.loss
+    for step in trace.tape.steps:
+        for place, made in enumerate(step.outputs):
+            if place == 0 and made.producer == step.index:
+                name = trace.names.of(made)
+                for index in indices(made.shape):
+                    yield "value", step.op, trace.value(name, index)
+                    if made.gradient is not None:
+                        yield "gradient", step.op, trace.gradient(name, index)
+    for name, update in trace.tape.updates.items():
+        for index in indices(update.before.shape):
+            yield "gradient", "parameter", trace.gradient(name, index)
+            yield "update", "parameter", trace.update(name, index)
+
+
+def measure_explanations(name: str, entries: int, *, every: bool) -> None:
+    """Print how long explanations of one model's entries take."""
+    import pellucid
+
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    model, x, loss = make(name)
+    optimizer = torch.optim.AdamW(model.parameters())
+    trace = pellucid.trace(model, x, loss=loss, optimizer=optimizer)
+    times: dict[tuple[str, str], list[float]] = {}
+    for kind, op, entry in explanations(trace, entries):
+        began = time.perf_counter()
+        entry.explain()
+        times.setdefault((kind, op), []).append(1e3 * (time.perf_counter() - began))
+    for (kind, op), found in sorted(times.items(), key=lambda item: -max(item[1])):
+        if every or max(found) > 20:
+            print(f"{name:12}{kind:10}{op:32}{len(found):6}{statistics.median(found):12.2f}{max(found):12.2f}")
+    whole = [one for found in times.values() for one in found]
+    slow = sum(one > 50 for one in whole)
+    print(
+        f"{name:12}{'all':10}{f'{slow} above 50 ms':32}{len(whole):6}{statistics.median(whole):12.2f}{max(whole):12.2f}"
+    )
+
+
+def explain_all(models: Sequence[str], entries: int, *, every: bool) -> None:
+    """The table of explanations."""
+    print(f"{'model':12}{'asked':10}{'of':32}{'count':>6}{'median ms':>12}{'worst ms':>12}")
+    for name in models:
+        if name != "gpt-2" or importlib.util.find_spec("transformers"):
+            measure_explanations(name, entries, every=every)
+
+
 def child(*arguments: str) -> dict[str, Any] | None:
     """What a process of this script printed; None if it failed."""
     done = subprocess.run([sys.executable, __file__, *arguments], check=False, capture_output=True, text=True)
@@ -194,7 +253,13 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["mlp-2", "mlp-784", "resnet-18", "gpt-2"])
     parser.add_argument("--tracers", nargs="+", default=list(TRACERS))
     parser.add_argument("--child", nargs=2)
+    parser.add_argument("--explain", action="store_true")
+    parser.add_argument("--entries", type=int, default=3)
+    parser.add_argument("--all", action="store_true", help="with --explain: every kind, not only those above 20 ms")
     options = parser.parse_args()
+    if options.explain:
+        explain_all(options.models, options.entries, every=options.all)
+        return
     if options.child:
         kind, tracer = options.child
         if kind == "time":

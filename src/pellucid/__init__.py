@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from pellucid.lenses.curvature import measure_curvature
     from pellucid.lenses.input_folding import measure_input_folding
     from pellucid.lenses.input_jacobian import measure_input_jacobian
+    from pellucid.lenses.layer_map import measure_layer_map
     from pellucid.lenses.local_linear_models import measure_local_linear_models
+    from pellucid.lenses.loss_landscape import measure_loss_landscape
     from pellucid.lenses.neuron_surface import measure_neuron_surface
     from pellucid.lenses.slicing import (
         slice_directions,
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
         slice_principal,
     )
     from pellucid.lenses.trace import trace
+    from pellucid.lenses.weight_curve import measure_weight_curve
     from pellucid.store.run import Run, open_run
     from pellucid.training.fit import fit
     from pellucid.training.predict import predict
@@ -31,10 +35,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "Run": "pellucid.store.run",
     "fit": "pellucid.training.fit",
+    "measure_curvature": "pellucid.lenses.curvature",
     "measure_input_folding": "pellucid.lenses.input_folding",
     "measure_input_jacobian": "pellucid.lenses.input_jacobian",
+    "measure_layer_map": "pellucid.lenses.layer_map",
     "measure_local_linear_models": "pellucid.lenses.local_linear_models",
+    "measure_loss_landscape": "pellucid.lenses.loss_landscape",
     "measure_neuron_surface": "pellucid.lenses.neuron_surface",
+    "measure_weight_curve": "pellucid.lenses.weight_curve",
     "open_run": "pellucid.store.run",
     "predict": "pellucid.training.predict",
     "slice_directions": "pellucid.lenses.slicing",
@@ -49,10 +57,14 @@ __all__ = [
     "Run",
     "__version__",
     "fit",
+    "measure_curvature",
     "measure_input_folding",
     "measure_input_jacobian",
+    "measure_layer_map",
     "measure_local_linear_models",
+    "measure_loss_landscape",
     "measure_neuron_surface",
+    "measure_weight_curve",
     "open_run",
     "predict",
     "slice_directions",

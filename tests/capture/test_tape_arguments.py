@@ -59,3 +59,16 @@ def test_every_step_of_a_model_has_named_arguments() -> None:
     for step in tape.steps:
         assert step.arguments
         assert not any(name.startswith("arg") for name in step.arguments), step
+
+
+@pytest.mark.parametrize("operator", ["x ** 2", "2 ** x", "x // 2", "2 // x", "5 % x", "2 - x", "x.__ipow__(2)"])
+def test_operators_that_only_wrap_a_compiled_function(operator: str) -> None:
+    """torch gives these methods no signature that Python could read."""
+
+    class Model(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return eval(operator, {"x": x})
+
+    tape = record_tape(Model(), X + 1)
+    assert tape.steps[-1].outputs[0].shape == X.shape
+    assert next(iter(tape.steps[-1].arguments)) in ("input", "other")

@@ -17,7 +17,7 @@ class Case:
 
     model: nn.Module
     inputs: tuple[Any, ...]
-    loss: Callable[..., Any]
+    loss: Callable[..., Any] | str
     target: Any = None
     keywords: dict[str, Any] | None = None
 

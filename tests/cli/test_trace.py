@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from pellucid.cli.trace import trace_command
-from pellucid.errors import DataError, SettingsError
+from pellucid.errors import DataError, SettingsError, StorageError
+from pellucid.results.base import Result
+from pellucid.results.trace_stepper import TraceStepper
+from pellucid.store.run import find_run
 from pellucid.training.fit import fit
 from pellucid.training.settings import FitSettings
 
@@ -64,3 +69,36 @@ def test_bad_words_are_told_with_a_remedy(runs):
         _call("latest", "--layer", "nowhere", "--runs-dir", runs)
     with pytest.raises(DataError, match="row 999"):
         _call("latest", "--example", "999", "--runs-dir", runs)
+
+
+def test_open_starts_the_app_at_the_example(runs, monkeypatch):
+    calls = []
+    monkeypatch.setattr("pellucid.server.serve.serve", lambda *words, **named: calls.append((words, named)))
+    assert _call("latest", "--example", "12", "--open", "--runs-dir", runs) == ""
+    ((words, named),) = calls
+    assert words == (runs, None, True)
+    assert named["view"] == {"tab": "trace", "example": 12}
+    assert named["run"] == find_run(named["run"], runs).id
+
+
+def test_a_report_carries_the_walk(runs, tmp_path, monkeypatch):
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "report.js").write_text("")
+    (bundle / "report.css").write_text("")
+    monkeypatch.setattr("pellucid.server.report._BUNDLE", bundle)
+    path = tmp_path / "walk.html"
+    words = ("latest", "--example", "3", "--report", str(path), "--runs-dir", runs, "--json")
+    assert json.loads(_call(*words))["bytes"] == path.stat().st_size
+    data = re.search(r'id="pellucid-data">(.*?)</script>', path.read_text())
+    assert data is not None
+    document = json.loads(data[1])
+    stepper = Result.from_bytes(base64.b64decode(document["results"]["trace_stepper"]))
+    assert isinstance(stepper, TraceStepper)
+    assert stepper.subject.startswith("row 3 of the ")
+    assert {"name": "trace_stepper", "schema": "trace_stepper/1"} in document["run"]["results"]
+    assert find_run(document["run"]["id"], runs).result_names().count("trace_stepper") == 0, "the run is as before"
+    path.write_text("my notes")
+    with pytest.raises(StorageError, match="no report"):
+        _call(*words)
+    assert path.read_text() == "my notes"

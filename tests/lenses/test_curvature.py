@@ -124,6 +124,26 @@ def test_the_model_is_left_as_it_was() -> None:
     assert model[2].training
 
 
+def test_a_layer_used_twice_stays_a_layer() -> None:
+    layer = nn.Linear(3, 3)
+    model = nn.Sequential(layer, nn.Tanh(), layer, nn.Linear(3, 3))
+    model[3].bias = layer.bias
+    x = torch.randn(9, 3)
+    found = measure_curvature(model, (x, x), top=2, trace=0, density=0)
+    assert isinstance(layer.weight, nn.Parameter)
+    assert model[3].bias is layer.bias
+    assert found.parameters == 9 + 3 + 9
+    dense = hessian(
+        lambda flat: functional.mse_loss(
+            torch.tanh(x @ flat[:9].reshape(3, 3).T + flat[9:12]) @ flat[:9].reshape(3, 3).T @ flat[12:].reshape(3, 3).T
+            + flat[9:12] @ flat[12:].reshape(3, 3).T
+            + flat[9:12],
+            x,
+        )
+    )(flat_of(model))
+    assert found.sharpness == pytest.approx(float(torch.linalg.eigvalsh(dense)[-1]), rel=1e-4)
+
+
 def test_a_frozen_layer_is_left_out_and_an_unused_one_is_flat() -> None:
     model, (x, y) = network(), data()
     model[0].requires_grad_(False)

@@ -250,3 +250,27 @@ def test_what_was_not_measured_says_so() -> None:
             call()
     with pytest.raises(SettingsError, match="weights"):
         measure_neuron_surface(nn.ReLU(), square())
+
+
+@pytest.mark.parametrize("kind", ["map", "surface", "stages"])
+def test_every_drawing_shows_the_neuron(kind) -> None:
+    from matplotlib import pyplot
+
+    torch.manual_seed(8)
+    net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+    found = measure_neuron_surface(net, square(), resolution=9)
+    ax = found.plot(layer="0", unit=1, kind=kind)
+    if kind == "map":
+        assert np.array_equal(ax.images[0].get_array(), found.surface("0", 1))
+    if kind == "stages":
+        assert "slope" in ax.get_title()
+        assert len(found.plot(layer="0", unit=1, kind=kind, into=0).figure.axes) == 10  # five drawings, five scales
+    pyplot.close("all")
+
+
+def test_the_frame_holds_every_neuron() -> None:
+    net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
+    found = measure_neuron_surface(net, square(), resolution=9)
+    frame = found.to_frame()
+    assert len(frame) == 5
+    assert frame["share_above_0"].to_numpy()[:3] == pytest.approx((found.layers[0].values > 0).mean((1, 2)))

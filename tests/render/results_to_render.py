@@ -14,8 +14,18 @@ from pellucid.results.network_outline import LayerOutline, NetworkOutline
 from pellucid.results.regression_evaluation import RegressionEvaluation
 from pellucid.results.trace_check import CheckedStep, TraceCheck
 from pellucid.results.trace_outline import ParameterOutline, StepOutline, TraceOutline
+from pellucid.results.trace_stepper import (
+    SourceExcerpt,
+    StepperEdge,
+    StepperLayer,
+    StepperStop,
+    StepperValue,
+    TraceStepper,
+)
 from pellucid.results.what_if import WhatIf
 from pellucid.results.worst_examples import WorstExamples
+from tests.render.local_linear_results_to_render import input_jacobian, local_linear_models
+from tests.render.surface_results_to_render import input_folding, neuron_surface
 
 
 def _worst(confidence: bool) -> WorstExamples:
@@ -252,6 +262,91 @@ def what_if() -> WhatIf:
     )
 
 
+def _value(at: int, name: str, kind: str, cells: list[list[float]], **other: object) -> StepperValue:
+    tensor = np.array(cells, dtype=np.float32)
+    fields: dict[str, object] = {
+        "module": name.rpartition(".")[0],
+        "shape": tensor.shape,
+        "dtype": "float32",
+        "producer": -1,
+        "gradient": -tensor / 2,
+        "update": None,
+        "reduced": False,
+        "block": (1, 1),
+        "entries": None,
+        "gradient_entries": None,
+        "update_entries": None,
+        "minimum": float(tensor.min()),
+        "maximum": float(tensor.max()),
+        "gradient_norm": float(np.linalg.norm(tensor / 2)),
+        "update_norm": np.nan,
+    }
+    return StepperValue(id=at, name=name, kind=kind, tensor=tensor, **(fields | other))  # type: ignore[arg-type]  # as the fields above
+
+
+def trace_stepper() -> TraceStepper:
+    """y = relu(W x), loss = y: one neuron with two inputs."""
+    nothing = np.zeros(1, dtype=np.float32)
+    layer = StepperLayer(
+        module="fc[red]",
+        step=0,
+        weight=0,
+        bias=-1,
+        source=1,
+        before=2,
+        after=3,
+        activation="relu",
+        inputs=2,
+        units=1,
+        shown_inputs=(0, 1),
+        shown_units=(0,),
+        input_values=np.array([2.0, 1.0], dtype=np.float32),
+        input_gradients=np.array([0.5, -0.25], dtype=np.float32),
+        sums=np.array([0.75], dtype=np.float32),
+        sum_gradients=np.ones(1, dtype=np.float32),
+        outputs=np.array([0.75], dtype=np.float32),
+        output_gradients=np.ones(1, dtype=np.float32),
+        biases=nothing,
+        weights=np.array([[0.5, -0.25]], dtype=np.float32),
+        weight_gradients=np.array([[2.0, 1.0]], dtype=np.float32),
+        weight_updates=np.array([[-0.02, -0.01]], dtype=np.float32),
+    )
+    move = np.array([[-0.02, -0.01]], dtype=np.float32)
+    return TraceStepper(
+        model="Net",
+        subject="row 12 of the train split",
+        optimizer="SGD",
+        training=False,
+        loss=0.75,
+        steps=(_step(0, "linear", module="fc[red]"), _step(1, "relu", module=""), _step(2, "sum", phase="loss")),
+        values=(
+            _value(
+                0, "fc[red].weight", "parameter", [[0.5, -0.25]], update=move, update_norm=float(np.hypot(2, 1) / 100)
+            ),
+            _value(1, "features", "input", [[2.0, 1.0]]),
+            _value(2, "fc[red]", "activation", [[0.75]], producer=0),
+            _value(3, "step 1", "activation", [[0.75]], producer=1),
+            _value(4, "loss", "loss", [[0.75]], producer=2, shape=()),
+        ),
+        edges=(StepperEdge(0, 0, 2), StepperEdge(1, 0, 2), StepperEdge(2, 1, 3), StepperEdge(3, 2, 4)),
+        walk=(
+            StepperStop("forward", 0, 2),
+            StepperStop("forward", 1, 3),
+            StepperStop("loss", 2, 4),
+            StepperStop("backward", 2, 4),
+            StepperStop("backward", 1, 3),
+            StepperStop("backward", 0, 2),
+            StepperStop("update", -1, 0),
+        ),
+        sources=(
+            SourceExcerpt("model.py", 11, ("def forward(self, features):", "    return torch.relu(self.fc(features))")),
+        ),
+        level="neurons",
+        network=(layer,),
+        note="",
+    )
+
+
 def layer_map() -> LayerMap:
     line = np.linspace(-1, 1, 5)
     grid = np.stack([np.stack([np.full(5, at), line], -1) for at in line])
@@ -281,6 +376,11 @@ EVERY: dict[str, Result] = {
     "data_report": data_report(),
     "trace_outline": trace_outline(),
     "trace_check": trace_check(),
+    "trace_stepper": trace_stepper(),
     "what_if": what_if(),
     "layer_map": layer_map(),
+    "local_linear_models": local_linear_models(),
+    "input_jacobian": input_jacobian(),
+    "neuron_surface": neuron_surface(),
+    "input_folding": input_folding(),
 }

@@ -27,6 +27,7 @@ from tests.render.results_to_render import (
     learning_rate_range,
     network_outline,
     regression,
+    trace_stepper,
 )
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -260,3 +261,22 @@ def test_a_saved_result_is_shown_without_torch(tmp_path: Path) -> None:
     run = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, check=False, encoding="utf-8")
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith("Evaluation on test")
+
+
+def test_a_walk_is_told_and_drawn_phase_by_phase() -> None:
+    result = trace_stepper()
+    frame = result.to_frame()
+    assert frame["phase"].tolist() == ["forward"] * 2 + ["loss"] + ["backward"] * 3 + ["update"]
+    assert frame["op"].tolist() == ["linear", "relu", "sum", "sum", "relu", "linear", "update"]
+    assert frame.loc[6, "update_norm"] == pytest.approx(5**0.5 / 100)
+    values = result.plot()
+    assert [label.get_text().split("\n")[0] for label in values.get_xticklabels()] == ["fc[red]", "step 1", "loss"]
+    pictures = [np.asarray(image.get_array()).tolist() for image in values.images]
+    assert pictures == [[[0.75]], [[0.75]], [[0.75]]]
+    gradients = result.plot(kind="gradients")
+    assert [label.get_text().split("\n")[0] for label in gradients.get_xticklabels()] == ["loss", "step 1", "fc[red]"]
+    (move,) = result.plot(kind="updates").images
+    assert np.asarray(move.get_array()) == pytest.approx(np.array([[-0.02, -0.01]]))
+    assert "no updates" in replace(result, walk=result.walk[:-1]).plot(kind="updates").get_title()
+    many = replace(result, walk=result.walk[:1] * 3, values=result.values)
+    assert len(many.plot().images) == 1, "a value is drawn once"

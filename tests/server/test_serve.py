@@ -155,3 +155,5 @@ def test_the_browser_opens_at_the_run(monkeypatch, capsys):
     said = capsys.readouterr().out
     assert url in said
     assert said.endswith("Stopped.\n")
+    serve("runs", 0, run="a b", view={"tab": "trace", "example": 12})
+    assert "/runs/a%20b?tab=trace&example=12&token=" in opened[1]

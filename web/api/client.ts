@@ -2,7 +2,7 @@
 
 import { decodeSegment, type Frame } from "./frames";
 import { decodePayload } from "./payload";
-import type { ErrorReply, Results, RunDetail, RunList, TableName, Version } from "./types";
+import type { AskRequest, ErrorReply, Results, RunDetail, RunList, TableName, Version } from "./types";
 
 /** What the server said was wrong, or that it could not be reached (status 0). */
 export class ApiError extends Error {
@@ -42,6 +42,28 @@ export async function fetchResult(run: string, name: string): Promise<Results[ke
   return decodePayload<Results[keyof Results]>(await answer.arrayBuffer());
 }
 
+/** A question to one example of a run, as `pellucid.lenses.trace_questions` takes it. */
+export interface TraceQuestion {
+  readonly ask: "value" | "gradient" | "update" | "what_if" | "inside" | "loss" | "stepper" | "outline" | "check";
+  readonly name?: string;
+  readonly index?: readonly number[];
+  readonly value?: number;
+  readonly step?: number | string;
+}
+
+/** Ask about one example; the caller knows the answer's type from the question. */
+export async function askTrace<Answer>(
+  run: string,
+  example: number,
+  question: TraceQuestion,
+  signal?: AbortSignal,
+): Promise<Answer> {
+  const body = JSON.stringify({ kind: "trace", example, question } satisfies AskRequest);
+  const headers = { "Content-Type": "application/json" };
+  const answer = await ask(`/api/runs/${encodeURIComponent(run)}/ask`, { method: "POST", headers, body, signal });
+  return decodePayload<Answer>(await answer.arrayBuffer());
+}
+
 /** A table of a run, thinned to about `points` rows a series. */
 export async function fetchTable(run: string, table: TableName, query: TableQuery = {}): Promise<Frame> {
   const words = Object.entries(query).filter(([, value]) => value !== undefined);
@@ -60,11 +82,12 @@ export async function isRefused(): Promise<boolean> {
   }
 }
 
-async function ask(path: string): Promise<Response> {
+async function ask(path: string, options: RequestInit = {}): Promise<Response> {
   let answer: Response;
   try {
-    answer = await fetch(path, { credentials: "same-origin", cache: "no-store" });
-  } catch {
+    answer = await fetch(path, { credentials: "same-origin", cache: "no-store", ...options });
+  } catch (error) {
+    if (options.signal?.aborted) throw error; // the caller's own wish
     throw new ApiError("the server does not answer", 0, "", "start it again with pellucid open");
   }
   if (!answer.ok) throw await readError(answer);

@@ -5,6 +5,7 @@ import type { components } from "./schema";
 
 type Schemas = components["schemas"];
 
+export type AskRequest = Schemas["AskRequest"];
 export type ErrorDetail = Schemas["ErrorDetail"];
 export type ErrorReply = Schemas["ErrorReply"];
 export type Json = RunDetail["settings"][string];
@@ -33,8 +34,14 @@ export type LayerOutline = Decoded<Schemas["LayerOutline"]>;
 export type LearningRateRange = Decoded<Schemas["LearningRateRange"]>;
 export type NetworkOutline = Decoded<Schemas["NetworkOutline"]>;
 export type RegressionEvaluation = Decoded<Schemas["RegressionEvaluation"]>;
+export type SourceExcerpt = Decoded<Schemas["SourceExcerpt"]>;
 export type StepOutline = Decoded<Schemas["StepOutline"]>;
+export type StepperEdge = Decoded<Schemas["StepperEdge"]>;
+export type StepperLayer = Decoded<Schemas["StepperLayer"]>;
+export type StepperStop = Decoded<Schemas["StepperStop"]>;
+export type StepperValue = Decoded<Schemas["StepperValue"]>;
 export type TraceCheck = Decoded<Schemas["TraceCheck"]>;
 export type TraceOutline = Decoded<Schemas["TraceOutline"]>;
+export type TraceStepper = Decoded<Schemas["TraceStepper"]>;
 export type WhatIf = Decoded<Schemas["WhatIf"]>;
 export type WorstExamples = Decoded<Schemas["WorstExamples"]>;

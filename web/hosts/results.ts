@@ -8,6 +8,7 @@ import type {
   NetworkOutline,
   RegressionEvaluation,
   Results,
+  TraceStepper,
 } from "../api/types";
 
 export type AnyResult = Results[keyof Results];
@@ -20,6 +21,7 @@ export interface RunResults {
   /** Test first, then validation, then training. */
   readonly classification: readonly ClassificationEvaluation[];
   readonly regression: readonly RegressionEvaluation[];
+  readonly traces: readonly TraceStepper[];
 }
 
 const SPLITS = ["test", "validation", "train"];
@@ -39,7 +41,15 @@ export function sortResults(results: readonly AnyResult[]): RunResults {
     crossValidation: one("cross_validation"),
     classification: all("classification_evaluation"),
     regression: all("regression_evaluation"),
+    traces: results.filter((result) => stemOf(result) === "trace_stepper") as TraceStepper[],
   };
+}
+
+/** The rows that the network gets most wrong, on the split that tells most: worth tracing. */
+export function mostWrong(results: RunResults, most = 5): { readonly split: string; readonly rows: readonly number[] } {
+  const told = [...results.classification, ...results.regression].find((result) => result.worst.rows.data.length > 0);
+  if (!told) return { split: "", rows: [] };
+  return { split: told.split, rows: Array.from(told.worst.rows.data, Number).slice(0, most) };
 }
 
 function stemOf(result: AnyResult): string {

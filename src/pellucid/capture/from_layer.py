@@ -66,9 +66,13 @@ def run_on(model: nn.Module, slice_: Slice, state: dict[str, Tensor] | None = No
 
     def run(points: Tensor) -> Any:
         handle = layer.register_forward_hook(lambda _module, _inputs, _output: points.reshape(-1, *shape), prepend=True)
+        usual = torch.get_default_dtype()
         try:
-            return call(template.to(points.dtype).expand(len(points), *template.shape))
+            start = template.to(points.dtype) if template.is_floating_point() else template
+            torch.set_default_dtype(points.dtype)  # what a model makes of tokens has the default's precision
+            return call(start.expand(len(points), *template.shape))
         finally:
+            torch.set_default_dtype(usual)
             handle.remove()
 
     return run

@@ -13,14 +13,23 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
-from torch.func import functional_call
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from pellucid.capture.lent_parameters import call_with, places_of
 from pellucid.errors import SettingsError, TrainingError
 
-__all__ = ["LossFunction", "LossSurface", "Matrix", "Statistics", "loss_surface", "name_of_loss"]
+__all__ = [
+    "LossFunction",
+    "LossSurface",
+    "Matrix",
+    "Statistics",
+    "apply_loss",
+    "loss_surface",
+    "name_of_loss",
+    "scalar_loss",
+]
 
 LossFunction = Callable[..., Any] | None
 """``loss(output, target)`` -> scalar tensor; None: cross-entropy for class numbers, mean squared error otherwise."""
@@ -84,6 +93,7 @@ class LossSurface:
                 remedy="give a model with parameters, and set requires_grad on those to look at",
             )
         self._model, self._loss, self._dtype = model, loss, dtype
+        self._places = places_of(model)
         self.names = tuple(chosen)
         self.shapes = tuple(value.shape for value in chosen.values())
         self._fixed = {
@@ -227,7 +237,7 @@ class LossSurface:
                 remedy="use matrix='hessian'",
             )
         cut = output.detach().requires_grad_()
-        loss = _scalar(_apply_loss(self._loss, cut, y)) * share
+        loss = scalar_loss(apply_loss(self._loss, cut, y)) * share
         self._require_finite(loss)
         slope = torch.autograd.grad(loss, cut, create_graph=True)[0]
         carried = torch.zeros_like(output, requires_grad=True)
@@ -266,12 +276,12 @@ class LossSurface:
         fixed = {name: value.clone() for name, value in self._fixed.items()}
         if buffers is not None:
             fixed |= {name: self._cast(value.to(self.device)) for name, value in buffers.items() if name in fixed}
-        return functional_call(self._model, {**parameters, **fixed}, (x,))
+        return call_with(self._model, self._places, {**parameters, **fixed}, x)
 
     def _loss_of(
         self, parameters: Mapping[str, Tensor], x: Tensor, y: Tensor, buffers: Mapping[str, Tensor] | None = None
     ) -> Tensor:
-        return _scalar(_apply_loss(self._loss, self._output(parameters, x, buffers), y))
+        return scalar_loss(apply_loss(self._loss, self._output(parameters, x, buffers), y))
 
     def _require_finite(self, loss: Tensor) -> None:
         if bool(torch.isfinite(loss)):
@@ -291,7 +301,12 @@ def name_of_loss(loss: LossFunction) -> str:
     return getattr(loss, "__name__", None) or type(loss).__name__
 
 
-def _apply_loss(loss: LossFunction, output: Any, target: Tensor) -> Any:
+def apply_loss(loss: LossFunction, output: Any, target: Tensor) -> Any:
+    """What a loss function makes of output and target, or the one that follows from their shapes and types.
+
+    Raises:
+        SettingsError: no loss follows from them.
+    """
     if isinstance(output, Tensor) and target.is_floating_point():
         target = target.to(output.dtype)
     if loss is not None:
@@ -309,7 +324,12 @@ def _apply_loss(loss: LossFunction, output: Any, target: Tensor) -> Any:
     )
 
 
-def _scalar(loss: Any) -> Tensor:
+def scalar_loss(loss: Any) -> Tensor:
+    """The loss as a tensor of no axes.
+
+    Raises:
+        SettingsError: it is not a single number.
+    """
     if not isinstance(loss, Tensor) or loss.numel() != 1:
         shown = f"of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
         raise SettingsError(

@@ -58,8 +58,8 @@ def neuron_layers(model: nn.Module) -> dict[str, nn.Module]:
     found = {
         name: module
         for name, module in model.named_modules()
-        if not any(True for _ in module.children())
-        and any(True for _ in module.parameters())
+        if not module._modules
+        and any(one is not None for one in module._parameters.values())
         and not isinstance(module, _NORM_MODULES)
     }
     if not found:

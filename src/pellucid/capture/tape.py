@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from pellucid.capture.tape_contents import Tape
 from pellucid.capture.tape_failures import Failure, explain_failure, locate_failure
-from pellucid.capture.tape_gradients import differentiate, disentangle
+from pellucid.capture.tape_gradients import differentiate, disentangle, without_dead_ends
 from pellucid.capture.tape_loss import Loss, compute_losses, loss_functions
 from pellucid.capture.tape_memory import MemoryKeeper, choose_gradients
 from pellucid.capture.tape_modules import ModuleTracker
+from pellucid.capture.tape_refusals import refuse_lazy, refuse_without_numbers
 from pellucid.capture.tape_session import Recorder, version_of
 from pellucid.capture.tape_state import StateGuard
 from pellucid.capture.tape_structures import map_tensors, tensors_in
@@ -128,12 +129,14 @@ class _Pass:
         self._enter_state()
         positional = inputs if isinstance(inputs, tuple) and not hasattr(inputs, "_fields") else (inputs,)
         given, keywords = self._enter_inputs(positional, keyword_inputs)
+        refuse_without_numbers(tape.values)
         if self.limit is not None:
             recorder.memory = MemoryKeeper(self.limit, recorder.forget)
             recorder.memory.exclude(tape.values)
         self.tracker.start()
         with recorder:
             output = _run_model(self.model, given, keywords)
+        refuse_lazy(output)
         tape.outputs = self._named(output, "output")
         if self.loss is None:
             return
@@ -153,7 +156,7 @@ class _Pass:
     def _differentiate(self, total: Tensor) -> None:
         """The gradients, those that the limit leaves room for."""
         tape, memory, entangled = self.tape, self.recorder.memory, self.recorder.aliases.entangled
-        followed = [value for value in tape.values if value.edge is not None]
+        followed = without_dead_ends([value for value in tape.values if value.edge is not None])
         kept: set[int] | None = None
         if memory is not None and self.limit is not None:
             kept = choose_gradients(followed, tape.steps, self.limit - memory.held)
@@ -183,6 +186,7 @@ class _Pass:
                     value = recorder.find(tensor)
                     if value is None:
                         value = known[stem + name] = recorder.add(tensor, origin, stem + name)
+                        value.hooked = bool(tensor._backward_hooks)
                         self.live[id(tensor)] = value
                     elif value.name != stem + name and stem + name not in value.aliases:
                         value.aliases += (stem + name,)
@@ -245,6 +249,8 @@ class _Pass:
             value.uses = []
             if tensor is not None and tensor.requires_grad:
                 value.tensor = tensor.detach()
+            if value.gradient is not None and value.gradient.layout is not torch.strided:
+                value.gradient = value.gradient.to_dense()
             if value.id in separated:
                 value.version = -1
         # No reference cycle is left: a tape goes when the last reference to it does.

@@ -46,6 +46,7 @@ def bind(function: Callable[..., Any] | None, given: tuple[Any, ...], keywords: 
     >>> bind(torch.Tensor.permute, ("x", 1, 0), {})
     {'input': 'x', 'dims': [1, 0]}
     """
+    function = _compiled(function)
     special = _SPECIAL_NAMES.get(getattr(function, "__name__", ""))
     if special is not None:
         bound = _bind_by_order(special, given, keywords)
@@ -59,8 +60,14 @@ def bind(function: Callable[..., Any] | None, given: tuple[Any, ...], keywords: 
 
 @lru_cache(maxsize=4096)
 def parameter_names(function: FunctionType) -> tuple[str, ...]:
-    """The names of a Python function's parameters."""
-    return tuple(_signature(function).parameters)
+    """The names of a Python function's parameters; none for one that merely wraps a compiled one."""
+    return tuple(_signature(function).parameters) if _compiled(function) is function else ()
+
+
+def _compiled(function: Any) -> Any:
+    """The compiled function that a Python one wraps without a signature of its own (``Tensor.__pow__``), or itself."""
+    wrapped = getattr(function, "__wrapped__", None)
+    return function if wrapped is None or isinstance(wrapped, FunctionType) else wrapped
 
 
 @lru_cache(maxsize=4096)

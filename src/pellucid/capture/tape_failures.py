@@ -12,6 +12,8 @@ from pellucid.errors import TraceError
 
 __all__ = ["Failure", "explain_failure", "locate_failure"]
 
+_REENTRANT = "use_reentrant=True"
+
 _PLACES = {"forward": "the model", "loss": "the loss", "backward": "the backward pass", "update": "the optimizer"}
 
 
@@ -48,7 +50,7 @@ def locate_failure(
     """
     function, site = raised_in or ("", None)
     if phase == "backward":
-        function, site = _overwriting(steps, str(error))
+        function, site = _refused(steps, str(error)) or _overwriting(steps, str(error))
     return Failure(phase, module, function, resolve(site) or _raised_at(error), f"{type(error).__name__}: {error}")
 
 
@@ -59,10 +61,31 @@ def explain_failure(failure: Failure, tape: Any) -> TraceError:
     explained = TraceError(
         f"{_PLACES[failure.phase]} raised{function}: {failure.message}",
         place=f"{module}{failure.source}" if failure.source else module.rstrip(", "),
-        remedy="mend the line; the error's .tape holds what was recorded until then",
+        remedy=f"{_remedy(failure.message)}; the error's .tape holds what was recorded until then",
     )
     explained.tape = tape
     return explained
+
+
+def _remedy(message: str) -> str:
+    """What to do about an error of torch's."""
+    if _REENTRANT in message:
+        return "call checkpoint(…, use_reentrant=False), whose numbers are the same"
+    return "mend the line"
+
+
+def _refused(steps: Sequence[Step], message: str) -> tuple[str, Site | None] | None:
+    """The step whose derivative torch does not have, or does not give here."""
+    if _REENTRANT in message:
+        alike = [step for step in steps if step.op.startswith("CheckpointFunction")]
+        return ("torch.utils.checkpoint.checkpoint", alike[-1].site if alike else None)
+    _, without, rest = message.partition("derivative for aten::")
+    name = rest.partition(" ")[0].partition(".")[0].rstrip("_")
+    alike = [step for step in steps if name and name in (step.op, step.function.rpartition(".")[2].strip("_"))]
+    alike = alike or [step for step in steps if name and name.replace("_", "") in step.function.replace("_", "")]
+    if not (without and alike):
+        return None
+    return alike[-1].function, alike[-1].site
 
 
 def _overwriting(steps: Sequence[Step], message: str) -> tuple[str, Site | None]:

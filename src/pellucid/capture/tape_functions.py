@@ -52,7 +52,7 @@ _LEAVES = {
     *("softmax", "log_softmax", "softmin", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "silu", "mish", "glu"),
     *("hardtanh", "hardswish", "hardsigmoid", "threshold", "tanhshrink", "softsign", "rrelu", "sigmoid", "tanh"),
     *("dropout", "alpha_dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout"),
-    *("embedding", "embedding_bag", "normalize"),
+    *("embedding", "embedding_bag"),
     *("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "local_response_norm"),
     *("max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"),
     *("avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "lp_pool1d", "lp_pool2d"),

@@ -12,7 +12,7 @@ from torch.autograd.graph import GradientEdge
 from pellucid.capture.tape_replay import run_step
 from pellucid.capture.tape_values import Step, Value, values_in
 
-__all__ = ["differentiate", "disentangle", "recompute_gradient"]
+__all__ = ["differentiate", "disentangle", "recompute_gradient", "without_dead_ends"]
 
 Read = Callable[[Value], Tensor]
 
@@ -38,6 +38,27 @@ def differentiate(loss: Tensor, values: Sequence[Value]) -> None:
     for value in values:
         if value.id in parts:
             value.gradient = _add_up(parts.pop(value.id), [other.gradient for other in values])
+
+
+def without_dead_ends(values: Sequence[Value]) -> Sequence[Value]:
+    """The values without those before an operation that has no derivative, such as ``//``.
+
+    torch raises there as soon as anything before it is asked for, and an ordinary pass asks for the parameters alone.
+    Where one of them lies before it, nothing is left out, and torch says what is wrong.
+    """
+    waiting = [v.edge[0] for v in values if type(v.edge) is tuple and type(v.edge[0]).__name__ == "NotImplemented"]
+    if not waiting:
+        return values
+    before = set(waiting)
+    while waiting:
+        for upper, _ in waiting.pop().next_functions:
+            if upper is not None and upper not in before:
+                before.add(upper)
+                waiting.append(upper)
+    leaves = {id(leaf) for node in before if (leaf := getattr(node, "variable", None)) is not None}
+    if any(value.origin == "parameter" and id(value.edge) in leaves for value in values):
+        return values
+    return [value for value in values if type(value.edge) is not tuple or value.edge[0] not in before]
 
 
 def _add_up(parts: list[Tensor], others: Sequence[Tensor | None]) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from pellucid.capture.tape_values import Step, Value
 from pellucid.errors import TraceError
 
-__all__ = ["recompute", "run_step"]
+__all__ = ["drawing_again", "recompute", "run_step"]
 
 
 def run_step(step: Step, read: Callable[[Value], Tensor]) -> list[Tensor]:
@@ -39,7 +39,7 @@ def run_step(step: Step, read: Callable[[Value], Tensor]) -> list[Tensor]:
             return tensor.detach().requires_grad_()
         return tensor
 
-    with _drawing(step), torch.set_grad_enabled(step.grad_enabled), _precision(step):
+    with drawing_again(step), torch.set_grad_enabled(step.grad_enabled), _precision(step):
         written = {old.id: _fresh(followed(old)) for old, _ in step.written}
         given, keywords = _fill(
             (step.given, step.keywords), lambda value: written[value.id] if value.id in written else followed(value)
@@ -107,8 +107,12 @@ def _fill(item: Any, place: Callable[[Value], Tensor]) -> Any:
 
 
 @contextmanager
-def _drawing(step: Step) -> Iterator[None]:
-    """The random stream as it was before a random step, for as long as it takes."""
+def drawing_again(step: Step) -> Iterator[None]:
+    """The random stream as it was before a random step, for as long as it takes.
+
+    Args:
+        step: Any step; nothing happens for one that is not random.
+    """
     if step.rng_state is None:
         yield
         return

@@ -14,6 +14,7 @@ from pellucid.capture.tape_arguments import bind
 from pellucid.capture.tape_functions import FunctionFacts, describe_function
 from pellucid.capture.tape_memory import MemoryKeeper, watch_for_end
 from pellucid.capture.tape_state import StateGuard
+from pellucid.capture.tape_transforms import TransformWatch, innermost_transform
 from pellucid.capture.tape_values import Decision, Origin, Phase, Step, Value, values_in
 
 __all__ = ["Recorder", "version_of"]
@@ -49,11 +50,15 @@ class Recorder(TorchFunctionMode):
         self._guard = guard
         self._known: dict[int, Value] = {}
         self._within: tuple[str, ...] = ()
+        self._transforms = TransformWatch(self.find)
 
     # -- the mode itself ---------------------------------------------------------------------------------------------
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run a function and note it; torch calls this in its place."""
+        if innermost_transform() is not None:
+            self._transforms.note(args, kwargs)
+            return func(*args, **kwargs) if kwargs else func(*args)
         facts = _facts.get(func)
         if facts is None:
             facts = _facts[func] = describe_function(func)
@@ -71,6 +76,7 @@ class Recorder(TorchFunctionMode):
 
     def _record(self, func: Any, facts: FunctionFacts, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a function as one step."""
+        self._transforms.ended = True
         given = tuple([self._refer(item) for item in args])
         keywords = {key: self._refer(item) for key, item in kwargs.items()} if kwargs else {}
         site = find_site(3)
@@ -235,9 +241,10 @@ class Recorder(TorchFunctionMode):
 
     def _discover(self, tensor: Tensor) -> Value:
         """A value for a tensor that no recorded step made."""
-        if tensor.requires_grad and tensor.grad_fn is not None:
+        name = self.modules.attribute_name(tensor)
+        if (tensor.requires_grad and tensor.grad_fn is not None) or (self._transforms.name and not name):
             return self._opaque(tensor)
-        return self.add(tensor, "constant", self.modules.attribute_name(tensor))
+        return self.add(tensor, "constant", name)
 
     def _late(self, tensor: Tensor, value: Value) -> Value:
         """A known tensor that autograd has begun to follow since: an ``autograd.Function``'s result, or a new leaf."""
@@ -248,8 +255,9 @@ class Recorder(TorchFunctionMode):
 
     def _opaque(self, tensor: Tensor) -> Value:
         """The result of something that torch does not show; autograd's graph says from which values it came."""
-        sources = self._sources(tensor.grad_fn)
-        name = type(tensor.grad_fn).__name__.removesuffix("Backward")
+        node = tensor.grad_fn
+        sources = self._transforms.sources() or ([] if node is None else self._sources(node))
+        name = self._transforms.name or type(node).__name__.removesuffix("Backward")
         modules = self.modules
         step = Step(
             len(self.steps), name, f"opaque: {name}", self.phase, modules.module, modules.call, self._within,

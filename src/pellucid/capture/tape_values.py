@@ -41,6 +41,7 @@ class Value:
         requires_grad: Whether autograd followed it.
         aliases: The other names of a shared parameter or buffer.
         consumers: The indices of the steps that read it, in order, once for each reading.
+        hooked: Whether a hook of the person's own changes its gradient.
     """
 
     id: int
@@ -56,6 +57,7 @@ class Value:
     aliases: tuple[str, ...] = ()
     consumers: list[int] = field(default_factory=list)
     gradient_kept: bool = True
+    hooked: bool = False
     version: int = 0
     edge: Any = None
     uses: list[Any] = field(default_factory=list)
@@ -118,15 +120,15 @@ class Step:
 
     @cached_property
     def arguments(self) -> dict[str, Any]:
-        """The arguments by torch's own names (``self`` is ``input``), defaults included, tensors as their values."""
+        """The arguments by torch's own names (``self`` is ``input``), defaults included, tensors as their values.
+
+        An ``out`` is no argument: it is what the step wrote.
+        """
         if self.callable is None:
             return {"inputs": list(self.given)}
+        keywords = {name: item for name, item in self.keywords.items() if name != "out"}
         known = find_rule(self.callable) is not None
-        return (
-            bind_arguments(self.callable, self.given, self.keywords)
-            if known
-            else bind(self.callable, self.given, self.keywords)
-        )
+        return (bind_arguments if known else bind)(self.callable, self.given, keywords)
 
     @property
     def source(self) -> Source | None:

@@ -15,6 +15,7 @@ from pellucid.cli.demo import demo_command
 from pellucid.cli.exit_codes import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OWN_FAULT
 from pellucid.cli.export import export_command
 from pellucid.cli.fit import fit_command
+from pellucid.cli.measure import measure_command
 from pellucid.cli.open import open_command
 from pellucid.cli.predict import predict_command
 from pellucid.cli.report import report_command
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command("fit")(fit_command)
 app.command("predict")(predict_command)
 app.command("trace")(trace_command)
+app.command("measure")(measure_command)
 app.command("runs")(runs_command)
 app.command("open")(open_command)
 app.command("report")(report_command)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-__all__ = ["open_command"]
+if TYPE_CHECKING:
+    from pellucid.store.run import Run
+
+__all__ = ["open_command", "show_run"]
 
 
 def open_command(
@@ -24,15 +28,37 @@ def open_command(
     runs_dir: Annotated[str | None, typer.Option("--runs-dir", help="Folder of the runs.")] = None,
 ) -> None:
     """Open the app: all runs, live while they train. Only this machine can reach it; Ctrl-C ends it."""
-    from pellucid.server.serve import serve
     from pellucid.store.locations import default_runs_dir
 
     folder = runs_dir or str(default_runs_dir())
-    shown = None
-    if run is not None:
-        from pellucid.store.run import open_run
+    if run is None:
+        from pellucid.server.serve import serve
 
-        opened = open_run(run, folder)
-        shown = opened.id
-        folder = opened.location.replace("\\", "/").rstrip("/").rpartition("/")[0] or "."
-    serve(folder, port, browser and not headless, run=shown, as_json=as_json)
+        serve(folder, port, browser and not headless, as_json=as_json)
+        return
+    from pellucid.store.run import open_run
+
+    show_run(open_run(run, folder), port=port, browser=browser and not headless, as_json=as_json)
+
+
+def show_run(
+    run: Run,
+    *,
+    port: int | None = None,
+    browser: bool = True,
+    view: Mapping[str, str | int] | None = None,
+    as_json: bool = False,
+) -> None:
+    """Open the app at the page of a run.
+
+    Args:
+        run: The run.
+        port: As ``serve`` takes it.
+        browser: Whether to open the page in the person's browser.
+        view: What of the page to show, as its address says it.
+        as_json: Say the address as one line of JSON.
+    """
+    from pellucid.server.serve import serve
+
+    folder = run.location.replace("\\", "/").rstrip("/").rpartition("/")[0] or "."
+    serve(folder, port, browser, run=run.id, view=view, as_json=as_json)

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from pellucid.store.run import Run
 
-__all__ = ["report_command"]
+__all__ = ["report_command", "spare_others"]
 
 
 def report_command(
@@ -26,18 +26,13 @@ def report_command(
     """Write a run as one self-contained HTML file, to keep or to send to someone."""
     import json
 
-    from pellucid.errors import StorageError
-    from pellucid.server.report import is_report, write_report
+    from pellucid.server.report import write_report
     from pellucid.store.run import open_run
 
     opened = open_run(run, runs_dir)
     path = output or Path(f"{opened.id}.html")
-    if path.exists() and not path.is_dir() and not force and not is_report(path):
-        raise StorageError(
-            "the file is there and is no report of Pellucid",
-            place=str(path),
-            remedy="give another name with -o, or overwrite it with --force",
-        )
+    if not force:
+        spare_others(path, "give another name with -o, or overwrite it with --force")
     size = write_report(opened, path)
     if as_json:
         typer.echo(json.dumps({"run": opened.id, "path": str(path), "bytes": size}))
@@ -47,6 +42,23 @@ def report_command(
     typer.echo(f"{path}  ({size / 1e6:.1f} MB)")
     if opened.status == "running":
         typer.echo("The run is still going on: the report shows it as it stood just now.")
+
+
+def spare_others(path: Path, remedy: str) -> None:
+    """Refuse to overwrite a file that is no report.
+
+    Args:
+        path: The file to write.
+        remedy: What to do instead.
+
+    Raises:
+        StorageError: It is there, and no report.
+    """
+    from pellucid.errors import StorageError
+    from pellucid.server.report import is_report
+
+    if path.exists() and not path.is_dir() and not is_report(path):
+        raise StorageError("the file is there and is no report of Pellucid", place=str(path), remedy=remedy)
 
 
 def _damaged_results(run: Run) -> list[str]:

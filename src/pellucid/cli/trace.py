@@ -30,6 +30,10 @@ def trace_command(
     gradient: Annotated[
         str | None, typer.Option(help="Explain the loss's gradient by one entry, such as 'output.weight[3,7]'.")
     ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Walk through it in the app: forward, back, update.")] = False,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Write the run with this walk as one HTML file, to keep or to send.")
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Recompute everything, and say what was verified.")] = False,
     runs_dir: Annotated[Path | None, typer.Option(help="Folder of the runs; $PELLUCID_RUNS or ./runs.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Say it as JSON.")] = False,
@@ -44,9 +48,25 @@ def trace_command(
         raise SettingsError("a neuron belongs to a layer", place="--neuron", remedy="give --layer as well")
     place = None if gradient is None else _parse_entry(gradient)
     opened = open_run(run, runs_dir)
+    if show:
+        from pellucid.cli.open import show_run
+
+        show_run(opened, view={"tab": "trace", "example": example}, as_json=as_json)
+        return
+    if report is not None:
+        from pellucid.cli.report import spare_others
+
+        spare_others(report, "give another name")
     from pellucid.training.traced import trace_example
 
     traced, split = trace_example(opened, example)
+    if report is not None:
+        from pellucid.server.report import write_report
+
+        stepper = traced.stepper(f"row {example} of the {split} split")
+        size = write_report(opened, report, extra={"trace_stepper": stepper})
+        _say_written(report, size, as_json)
+        return
     results: list[Result] = [] if layer or place or check else [traced.outline(), traced.loss.explain()]
     if layer is not None:
         results.append(_neuron(traced, layer, neuron).explain())
@@ -79,6 +99,15 @@ def _neuron(traced: Trace, layer: str, neuron: int | None) -> Entry:
     output = module.output
     place = torch.unravel_index(output.abs().argmax(), output.shape)
     return module.entry(tuple(int(axis) for axis in place))
+
+
+def _say_written(path: Path, size: int, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        typer.echo(json.dumps({"path": str(path), "bytes": size}))
+        return
+    typer.echo(f"{path}  ({size / 1e6:.1f} MB)")
 
 
 def _say(results: list[Result], as_json: bool, example: int, split: str) -> None:

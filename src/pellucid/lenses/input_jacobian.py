@@ -37,8 +37,8 @@ def measure_input_jacobian(
     """Which linear map is the network at this input: what does it amplify, what does it not see?
 
     f(x + δ) = f(x) + J δ + O(‖δ‖²), with J = ∂f/∂x = Σ σᵢ uᵢ vᵢᵀ. Works for any network that autograd can follow, in
-    float64, in evaluation mode and on a copy. A Jacobian of at most 1,048,576 entries is computed whole; of a larger one
-    the strongest directions by Lanczos iteration on products with J and Jᵀ, and the norm by random probes.
+    float64, in evaluation mode and on a copy. A Jacobian of at most 1,048,576 entries is computed whole; of a larger
+    one the strongest directions by Lanczos iteration on products with J and Jᵀ, and the norm by random probes.
 
     Args:
         model: The network; it takes one tensor of a batch and returns one.
@@ -241,6 +241,8 @@ def _strongest(local: _LocalMap, directions: int, probes: int, rng: np.random.Ge
     """The largest singular triples by Lanczos iteration; of the rest, the squared size by random probes."""
     from scipy.sparse.linalg import LinearOperator, svds
 
+    _Operator = cast(Any, LinearOperator)  # noqa: N806 - a class; its keyword arguments are not in its type
+
     outputs, inputs = local.shape
     count = min(directions, min(outputs, inputs) - 1)
     start = rng.standard_normal(min(outputs, inputs))
@@ -249,8 +251,8 @@ def _strongest(local: _LocalMap, directions: int, probes: int, rng: np.random.Ge
     elif not np.any(local.backward(rng.standard_normal(outputs))):
         left, values, right = np.eye(count, outputs), np.zeros(count), np.eye(count, inputs)
     else:
-        operator = LinearOperator((outputs, inputs), matvec=local.forward, rmatvec=local.backward, dtype=np.float64)
-        columns, values, right = svds(operator, k=count, v0=start, solver="arpack")
+        operator = _Operator((outputs, inputs), matvec=local.forward, rmatvec=local.backward, dtype=np.float64)
+        columns, values, right = cast(Any, svds(operator, k=count, v0=start, solver="arpack"))
         order = np.argsort(-values)
         left, values, right = columns.T[order], values[order], right[order]
     residual = 0.0
@@ -281,7 +283,7 @@ def _strongest(local: _LocalMap, directions: int, probes: int, rng: np.random.Ge
 
 def _single(local: _LocalMap) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The one singular triple of a map from or to one number."""
-    outputs, inputs = local.shape
+    outputs = local.shape[0]
     row = local.backward(np.ones(1)) if outputs == 1 else local.forward(np.ones(1))
     size = float(np.linalg.norm(row))
     unit = row / size if size > 0 else np.eye(1, len(row))[0]
@@ -336,14 +338,18 @@ def _lanczos_eigenvectors(local: _LocalMap, directions: int, rng: np.random.Gene
     """The strongest eigenvectors of (J + Jᵀ)/2."""
     from scipy.sparse.linalg import LinearOperator, eigsh
 
+    _Operator = cast(Any, LinearOperator)  # noqa: N806 - as above
+
     count = local.shape[0]
     wanted = min(directions, count - 1)
 
     def product(vector: np.ndarray) -> np.ndarray:
         return (local.forward(vector) + local.backward(vector)) / 2
 
+    if wanted < 1:
+        return product(np.ones(1)), np.ones((1, 1))
     start = rng.standard_normal(count)
     if not np.any(product(start)):
         return np.zeros(wanted), np.eye(count, wanted)
-    operator = LinearOperator((count, count), matvec=product, dtype=np.float64)
-    return eigsh(operator, k=wanted, v0=start, which="LM")
+    operator = _Operator((count, count), matvec=product, dtype=np.float64)
+    return cast(Any, eigsh(operator, k=wanted, v0=start, which="LM"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,15 @@ from pellucid.core.region_figures import region_figures
 from pellucid.errors import DataError, SettingsError
 from pellucid.lenses.local_linear_targets import Targets, read_targets
 from pellucid.results.local_linear_models import KinkLayer, LocalLinearModels
-from pellucid.results.local_linear_simplification import PointSet, Task
+from pellucid.results.local_linear_simplification import PointSet, SimplificationMethod, Task
 
 __all__ = ["measure_local_linear_models"]
 
 _CHUNK = 512
 _MOST_NUMBERS = 1 << 28
 _ROUNDS = 8
+_HALVINGS = 24
+_MOST_FEATURES = 256
 
 
 def measure_local_linear_models(
@@ -35,17 +38,20 @@ def measure_local_linear_models(
     task: Task | None = None,
     held_out: tuple[Any, Any] | None = None,
     unvisited: int = 512,
+    simplify: Sequence[tuple[SimplificationMethod, int]] | None = None,
     seed: int = 0,
 ) -> LocalLinearModels:
     """Which linear models is this network on my data, and how much does each feature count in them?
 
     A network of piecewise linear operations is affine on every cell of one activation pattern p: f(x) = Wₚ x + bₚ. The
     examples' distinct patterns are found in float64; Wₚ comes from one backward pass an output over one example of each
-    pattern, bₚ = f(x) − Wₚ x there. That these models give the network's own outputs is checked on every example.
+    pattern, bₚ = f(x) − Wₚ x there. That these models give the network's own outputs is checked on every example, and,
+    as an example alone in its cell proves nothing about Wₚ, at another point of every cell.
 
     Args:
         model: The network. It returns logits or numbers; a last softmax or sigmoid is to be left out.
-        X: The examples as the network takes them: a data frame, an array or a tensor, of any shape behind the first axis.
+        X: The examples as the network takes them: a data frame, an array or a tensor, of any shape behind the first
+            axis.
         y: Their classes or numbers; None if nobody knows.
         feature_names: Of the numbers of one example, in flattened order; a data frame's columns by default.
         classes: Names of the classes.
@@ -54,10 +60,13 @@ def measure_local_linear_models(
         held_out: Other examples and targets, to measure simplifications on.
         unvisited: How many cells to sample that no example visits, by each of two ways: on the lines between
             pairs of examples, and uniformly in the box of the features' ranges. 0 for none.
+        simplify: Which simplifications to measure at once, as (method, regions) of ``LocalLinearModels.simplify``; by
+            default each of the three with 8 regions, for at most 256 features.
         seed: Of that sampling.
 
     Returns:
-        A ``LocalLinearModels``; ``error`` is the largest deviation from the network, rounding of float64 if all is well.
+        A ``LocalLinearModels``; ``error`` and ``inside_error`` are the largest deviations from the network, on the
+        examples and at other points of their cells: no more than rounding if all is well.
 
     Raises:
         SettingsError: the network is not piecewise linear, or its weights are not finite.
@@ -81,9 +90,12 @@ def measure_local_linear_models(
     coefficients, intercepts = _affine_maps(program, points[representative])
     output = _run(program, points)
     data = PointSet("data", points, target.values, output, region)
+    inside = _check_inside(
+        program, points[representative], regions, (coefficients, intercepts), scale=points.std(axis=0), seed=seed
+    )
     figures = region_figures(target.task, target.values, output, region, len(support))
     unseen, settings = _sample_unvisited(program, points, regions, unvisited, seed)
-    return LocalLinearModels(
+    models = LocalLinearModels(
         model=type(model).__name__,
         task=target.task,
         features=names,
@@ -104,9 +116,15 @@ def measure_local_linear_models(
         overall=figures.overall,
         class_balance=_balance(target, region, len(support)),
         error=_largest_error(coefficients, intercepts, data),
+        inside_error=inside[0],
+        inside_distance=inside[1],
         output_scale=float(np.abs(output).max()),
         settings=settings,
+        simplified=(),
     )
+    if simplify is None:
+        simplify = [(method, 8) for method in ("merge", "tree", "flatten")] if points.shape[1] <= _MOST_FEATURES else []
+    return replace(models, simplified=tuple(models.simplify(method, count).summary() for method, count in simplify))
 
 
 def _read_points(
@@ -128,11 +146,8 @@ def _read_points(
     values = values[:, None] if values.ndim == 1 else values
     shape = values.shape[1:]
     flat = np.array(values.reshape(len(values), -1), order="C")  # a copy: the result keeps it
-    if names is None:
-        given = tuple(map(str, columns)) if columns is not None else None
-    else:
-        given = tuple(map(str, names))
-    found = given or _default_names(shape)
+    names = columns if names is None else names
+    found = _default_names(shape) if names is None else tuple(map(str, names))
     if len(found) != flat.shape[1]:
         raise SettingsError(
             f"{len(found)} names for {flat.shape[1]} features",
@@ -233,7 +248,7 @@ def _affine_maps(program: PiecewiseProgram, points: np.ndarray) -> tuple[np.ndar
     numbers = len(points) * program.outputs * points.shape[1]
     if numbers > _MOST_NUMBERS:
         raise SettingsError(
-            f"{len(points):,} regions × {program.outputs:,} outputs × {points.shape[1]:,} features are too many numbers",
+            f"{len(points):,} regions × {program.outputs:,} outputs × {points.shape[1]:,} features are too many",
             place="X",
             remedy=f"give fewer examples: at most {_MOST_NUMBERS:,} numbers are kept",
         )
@@ -276,6 +291,39 @@ def _largest_error(coefficients: np.ndarray, intercepts: np.ndarray, data: Point
         found = np.einsum("nof,nf->no", coefficients[region], data.points[rows]) + intercepts[region]
         largest = max(largest, float(np.abs(found - data.output[rows]).max()))
     return largest
+
+
+def _check_inside(
+    program: PiecewiseProgram,
+    points: np.ndarray,
+    regions: np.ndarray,
+    models: tuple[np.ndarray, np.ndarray],
+    *,
+    scale: np.ndarray,
+    seed: int,
+) -> tuple[float, float]:
+    """The largest deviation at a random point of each cell, and the points' median distance in standard deviations.
+
+    From the example a step of one standard deviation is halved until it ends in the cell; nan where it never does.
+    """
+    scale = np.where(scale > 0, scale, 1.0)
+    step = np.random.default_rng(seed).standard_normal(points.shape)
+    step *= scale / np.linalg.norm(step, axis=1, keepdims=True)
+    waiting = np.arange(len(points))
+    for _ in range(_HALVINGS):
+        same = (_patterns(program, points[waiting] + step[waiting])[0] == regions[waiting]).all(axis=1)
+        waiting = waiting[~same]
+        if not len(waiting):
+            break
+        step[waiting] /= 2
+    inside = np.setdiff1d(np.arange(len(points)), waiting)
+    if not len(inside):
+        return float("nan"), float("nan")
+    others = PointSet(
+        "inside", points[inside] + step[inside], np.empty(0), _run(program, points[inside] + step[inside]), inside
+    )
+    distance = np.linalg.norm(step[inside] / scale, axis=1)
+    return _largest_error(*models, others), float(np.median(distance))
 
 
 def _layers(program: PiecewiseProgram, on: list[np.ndarray], examples: int) -> tuple[KinkLayer, ...]:

@@ -24,7 +24,7 @@ _CHUNK = 1 << 20
 _MOST_AT_ONCE = 10_240
 _SAMPLES = 64
 _LARGE = 100_000
-_FLAT = 0.002
+_FLAT = 0.01
 
 
 def measure_neuron_surface(
@@ -52,7 +52,7 @@ def measure_neuron_surface(
             the ``"centre"``.
         tolerance: 0 computes every point of the grid. Another number computes only where some neuron bends by more than
             that share of its range, and interpolates between; the grid is then rounded up to steps of 8. None takes 0,
-            and 0.002 for a network of more than 100,000 weights.
+            and 0.01 for a network of more than 100,000 weights.
         before: Whether to keep each neuron's value before its non-linearity too. None keeps it if one layer was named.
 
     Returns:
@@ -68,7 +68,8 @@ def measure_neuron_surface(
     """
     layers = _choose(model, layer)
     columns, rows = _sizes(resolution)
-    flat = _tolerance(model, tolerance)
+    weights = list(model.parameters())
+    flat = _tolerance(weights, tolerance)
     if flat:
         columns, rows = round_up(columns), round_up(rows)
     if positions not in ("mean", "max", "centre"):
@@ -76,16 +77,21 @@ def measure_neuron_surface(
             f"{positions!r} of a channel's positions is not known", place="positions", remedy="use mean, max or centre"
         )
     modes = [part for part in model.modules() if part.training]
+    threads = torch.get_num_threads()
     try:
+        if sum(one.numel() for one in weights) <= _LARGE and threads > 1:
+            torch.set_num_threads(1)  # a narrow layer's work is too small to share: two threads are no faster
         for part in modes:
             part.training = False
-        single = None if _runs_here(model) else state_in(model, torch.float32)
+        single = None if _run_here(weights) else state_in(model, torch.float32)
         sampler = _Sampler(model, layers, slice_, single, units=units, positions=positions)
         double = state_in(model, torch.float64)
         exact = _Sampler(model, layers, slice_, double, torch.float64, units=units, positions=positions)
         keep = layer is not None if before is None else before
         return _measure(sampler, exact, (columns, rows), flat, keep)
     finally:
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
         for part in modes:
             part.training = True
 
@@ -107,16 +113,16 @@ def _sizes(resolution: int | Sequence[int]) -> tuple[int, int]:
     return columns, rows
 
 
-def _tolerance(model: nn.Module, given: float | None) -> float:
+def _tolerance(weights: list[nn.Parameter], given: float | None) -> float:
     if given is None:
-        return _FLAT if sum(one.numel() for one in model.parameters()) > _LARGE else 0.0
+        return _FLAT if sum(one.numel() for one in weights) > _LARGE else 0.0
     if not 0 <= given < 1:
         raise SettingsError(f"a tolerance of {given} is none", place="tolerance", remedy="give a share such as 0.002")
     return given
 
 
-def _runs_here(model: nn.Module) -> bool:
-    return all(one.dtype == torch.float32 and one.device.type == "cpu" for one in model.parameters())
+def _run_here(weights: list[nn.Parameter]) -> bool:
+    return all(one.dtype == torch.float32 and one.device.type == "cpu" for one in weights)
 
 
 class _Sampler:

@@ -235,7 +235,20 @@ def slice_latent(
     else:
         found = slice_features(outputs, i, j, y=y, margin=margin)
         found = replace(found, labels=(f"{layer} {found.labels[0]}", f"{layer} {found.labels[1]}"))
-    return replace(found, layer=layer, template=np.asarray(_array(X)[:1], dtype=np.float64)[0])
+    first = _array(X)[0]
+    return replace(found, layer=layer, template=first if _takes_tokens(model, first) else first.astype(np.float64))
+
+
+def _takes_tokens(model: nn.Module, example: np.ndarray) -> bool:
+    """Whether the network reads integers as they are, as one over token numbers does."""
+    if example.dtype.kind not in "iu" or example.dtype.itemsize < 4:
+        return False
+    try:
+        with torch.no_grad():
+            model(torch.as_tensor(example[None].astype(np.int64)).to(next(model.parameters()).device))
+    except (RuntimeError, TypeError, IndexError, ValueError):
+        return False
+    return True
 
 
 def _outputs_of(model: nn.Module, examples: Any, layer: str) -> np.ndarray:
@@ -245,17 +258,20 @@ def _outputs_of(model: nn.Module, examples: Any, layer: str) -> np.ndarray:
         shown = ", ".join(repr(name) for name in list(modules)[1:13])
         raise SettingsError(f"the model has no layer {layer!r}", place="layer", remedy=f"name one of {shown}")
     weight = next(model.parameters(), torch.zeros(()))
-    rows = torch.as_tensor(np.asarray(_array(examples), dtype=np.float64)).to(weight.device, weight.dtype)
+    array = _array(examples)
+    rows = torch.as_tensor(array).to(weight.device)
     kept: list[Any] = []
     modes = [(part, part.training) for part in model.modules()]
-    handle = modules[layer].register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+    hook = modules[layer].register_forward_hook(lambda _module, _inputs, output: kept.append(output))
     try:
         model.eval()
+        rows = rows if _takes_tokens(model, array[0]) else rows.to(weight.dtype)
+        kept.clear()
         with torch.no_grad():
             for batch in rows.split(_BATCH):
                 model(batch)
     finally:
-        handle.remove()
+        hook.remove()
         for part, mode in modes:
             part.training = mode
     if not kept or not all(isinstance(one, torch.Tensor) for one in kept) or sum(map(len, kept)) != len(rows):

@@ -18,11 +18,13 @@ from pellucid.lenses.trace_gradients import explain_gradient
 from pellucid.lenses.trace_inside import explain_inside, inside_shapes
 from pellucid.lenses.trace_listing import outline_trace
 from pellucid.lenses.trace_names import Names, check_index
+from pellucid.lenses.trace_stepper import build_stepper
 from pellucid.lenses.trace_updates import explain_update
 from pellucid.lenses.trace_values import explain_value
 from pellucid.results.explanation import EntryReference, Explanation
 from pellucid.results.trace_check import TraceCheck
 from pellucid.results.trace_outline import TraceOutline
+from pellucid.results.trace_stepper import TraceStepper
 from pellucid.results.what_if import WhatIf
 
 __all__ = ["Entry", "Trace", "TracedModule", "trace"]
@@ -307,6 +309,10 @@ class Trace:
         """The steps as a result: a table, a frame, a picture."""
         dropped = sum(value.tensor is None for value in self.tape.values)
         return outline_trace(self.calls, self.names, self.model, self.optimizer, frozen=dropped)
+
+    def stepper(self, subject: str = "") -> TraceStepper:
+        """The walk forward, through the loss, backward and through the update, as the stepper's view shows it."""
+        return build_stepper(self.calls, self.names, self.outline(), subject)
 
     def __str__(self) -> str:
         return str(self.outline())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pellucid.capture.tape import Tape
@@ -28,7 +29,8 @@ class Call:
         """The arguments by torch's names; tensors stand as values of the tape."""
         if self.step.callable is None:
             return dict(self.step.arguments)
-        return bind_arguments(self.step.callable, self.step.given, self.step.keywords)
+        keywords = {name: item for name, item in self.step.keywords.items() if name != "out"}
+        return bind_arguments(self.step.callable, self.step.given, keywords)
 
     @cached_property
     def addresses(self) -> dict[str, Value]:
@@ -41,13 +43,17 @@ class Call:
 
     @cached_property
     def arguments(self) -> dict[str, Any]:
-        """The same with the tensors' numbers."""
-        return substitute(self.values, self.tape.read)
+        """The same with the tensors' numbers, and with what a random operation drew."""
+        given = substitute(self.values, self.tape.read)
+        if self.step.rng_state is None or self.step.callable is None:
+            return given
+        with drawing_again(self.step):
+            return {**given, **drawn_numbers(self.step.callable, given)}
 
     @cached_property
     def rule(self) -> Rule | None:
-        """The rule that covers the call, if there is one."""
-        if self.step.callable is None:
+        """The rule that covers the call, if there is one; ours are for real numbers laid out densely."""
+        if self.step.callable is None or any(not _is_plain(one) for one in (*self.addresses.values(), *self.made)):
             return None
         found = find_rule(self.step.callable, self.arguments)
         return found if found is not None or not _is_known(self.step.op) else find_rule(self.step.op, self.arguments)
@@ -108,6 +114,10 @@ def substitute(structure: Any, read: Any) -> Any:
     if isinstance(structure, slice):
         return slice(*(substitute(item, read) for item in (structure.start, structure.stop, structure.step)))
     return structure
+
+
+def _is_plain(value: Value) -> bool:
+    return not value.dtype.is_complex and (value.tensor is None or value.tensor.layout is torch.strided)
 
 
 def _is_known(name: str) -> bool:

@@ -13,7 +13,7 @@ from pellucid.capture.tape_values import Value
 from pellucid.core.rules.sums import Sum
 from pellucid.lenses.trace_calls import Call, Calls
 from pellucid.lenses.trace_differences import check_differences
-from pellucid.lenses.trace_gradients import uses_of
+from pellucid.lenses.trace_gradients import Use, uses_of
 from pellucid.lenses.trace_names import Names
 from pellucid.lenses.trace_updates import check_updates
 from pellucid.results.trace_check import CheckedStep, Oracle, TraceCheck, Verdict
@@ -100,7 +100,7 @@ def _bound(total: Sum, value: float, expected: Tensor) -> float:
     unit = torch.finfo(expected.dtype).eps / 2
     rounds = (len(total.terms) + 8) * unit
     gamma = rounds / (1 - rounds) if rounds < 0.5 else 1.0
-    size = float(total.terms.values.abs().sum())
+    size = float(total.terms.values.abs().sum()) + total.inside
     # What a function makes of the sum: its error is that of the sum where the slope is at most 1, else in proportion.
     grown = max(1.0, abs(total.result / total.value)) if total.then and total.value else 1.0
     smallest = float(torch.finfo(expected.dtype).tiny)
@@ -141,14 +141,9 @@ def _check_backward(calls: Calls, names: Names, value: Value) -> CheckedStep | N
     uses = uses_of(calls, value)
     if not uses:
         return None
-    first = uses[0].call
-    name = names.of(value)
-    if any(use.call.rule is None for use in uses):
-        opaque = next(use.call for use in uses if use.call.rule is None)
-        where = f"{name} goes into {opaque.place}, which has no rule"
-        return _checked(opaque, "backward against autograd", ("opaque", math.nan, math.nan, where))
-    if any(use.call.step.autocast is not None for use in uses):
-        return _checked(first, "backward against autograd", ("not comparable", math.nan, math.nan, "mixed precision"))
+    unseen = _unseen(names.of(value), value, uses)
+    if unseen is not None:
+        return unseen
     total: Tensor | None = None
     for use in uses:
         shares = _shares(use.call)
@@ -166,7 +161,21 @@ def _check_backward(calls: Calls, names: Names, value: Value) -> CheckedStep | N
     bound *= len(uses)
     if verdict == "disagrees" and error <= bound:
         verdict = "within bound"
-    return _checked(first, "backward against autograd", (verdict, error, bound, detail and f"∂L/∂{name} {detail}"))
+    where = detail and f"∂L/∂{names.of(value)} {detail}"
+    return _checked(uses[0].call, "backward against autograd", (verdict, error, bound, where))
+
+
+def _unseen(name: str, value: Value, uses: list[Use]) -> CheckedStep | None:
+    """Why a gradient cannot be compared, if it cannot."""
+    nan = math.nan
+    opaque = next((use.call for use in uses if use.call.rule is None), None)
+    if opaque is not None:
+        where = f"{name} goes into {opaque.place}, which has no rule"
+        return _checked(opaque, "backward against autograd", ("opaque", nan, nan, where))
+    why = f"a hook of your own changes the gradient of {name}" if value.hooked else ""
+    if any(use.call.step.autocast is not None for use in uses):
+        why = "mixed precision"
+    return _checked(uses[0].call, "backward against autograd", ("not comparable", nan, nan, why)) if why else None
 
 
 def _shares(call: Call) -> dict[str, Tensor]:

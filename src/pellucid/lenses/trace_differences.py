@@ -132,6 +132,8 @@ def _check(call: Call, draw: np.random.Generator) -> CheckedStep | None:
     except (RuntimeError, TypeError, ValueError) as error:
         detail = f"cannot run in float64: {str(error).splitlines()[0][:80]}"
         return _row(call, ("not comparable", math.nan, math.nan, detail))
+    if not math.isfinite(fine):
+        return _row(call, ("not comparable", math.nan, math.nan, "the numbers around it are not finite"))
     error = abs(ours - fine)
     bound = 4 * abs(steep - fine) + 1e-7 * abs(ours) + 1e-9 * _size(call, upstream)
     where = f"by {address}{list(index)}: {ours:.8g} and {fine:.8g}"

@@ -155,7 +155,8 @@ def _softmax_of(writer: Writer, call: Call, index: tuple[int, ...]) -> list[Equa
     left = ("s", "s")
     bottom = writer.equation(call, total, left, Wording("The probabilities behind it", words), value=total.value)
     bottom = replace(bottom, formula="Σ over the classes of e^(z − m)", formula_latex=r"\sum_c e^{z_c-m}")
-    own = next(term for term in total.terms if term.factors[0].index == index)
+    own = total.terms.at(index)
+    assert own is not None
     top = writer.factor(call, own.factors[0])
     writer.symbols.meanings()
     share = product_equation(

@@ -32,7 +32,7 @@ def outline_trace(calls: Calls, names: Names, model: str, optimizer: str, *, fro
     held: dict[int, int] = {}
     for value in tape.values:
         for tensor in (value.tensor, value.gradient):
-            if tensor is not None and value.origin != "parameter":
+            if tensor is not None and value.origin != "parameter" and tensor.layout is torch.strided:
                 storage = tensor.untyped_storage()
                 held[storage.data_ptr()] = storage.nbytes()
     return TraceOutline(
@@ -75,7 +75,7 @@ def _step(calls: Calls, names: Names, step: Step) -> StepOutline:
 
 
 def _range(tensor: Tensor | None) -> tuple[float, float]:
-    if tensor is None or tensor.numel() == 0 or tensor.is_complex():
+    if tensor is None or tensor.numel() == 0 or tensor.is_complex() or tensor.layout is not torch.strided:
         return _NONE
     low, high = torch.aminmax(tensor.detach())
     return float(low), float(high)
@@ -113,4 +113,6 @@ def _note(calls: Calls, loss: float) -> str:
 
 def _broken(value: Value) -> bool:
     tensor = value.tensor
-    return tensor is not None and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())
+    if tensor is None or not tensor.is_floating_point() or tensor.layout is not torch.strided:
+        return False
+    return not bool(torch.isfinite(tensor).all())

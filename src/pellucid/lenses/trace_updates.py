@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pellucid.capture.tape_values import Update, Value
+from pellucid.core.rules.updates import Line, write_move
 from pellucid.lenses.trace_calls import Calls
-from pellucid.lenses.trace_moves import Line, write_move
 from pellucid.lenses.trace_names import Names
 from pellucid.lenses.trace_symbols import entry_text
 from pellucid.lenses.trace_values import walk_on_from
@@ -39,7 +40,7 @@ def explain_update(calls: Calls, names: Names, value: Value, index: tuple[int, .
     before, after = float(update.before[index]), float(update.after[index])
     moved = after - before
     gradient = names.reference(value, index, gradient=True)
-    lines = None if update.gradient is None else write_move(update, index)
+    lines = _lines(update, index)
     notes: list[str] = []
     equations: list[Equation] = []
     error, verified = math.nan, ""
@@ -72,6 +73,20 @@ def explain_update(calls: Calls, names: Names, value: Value, index: tuple[int, .
         error=error,
         walk_on=walk_on_from(equations, gradient),
     )
+
+
+def _lines(update: Update, index: tuple[int, ...] | None) -> list[Line] | None:
+    """The optimiser's rule for one entry, or for the whole tensor; None where no gradient came or no rule knows it."""
+    if update.gradient is None:
+        return None
+    shape = update.before.shape
+
+    def pick(item: Any) -> Any:
+        held = isinstance(item, Tensor) and index is not None and item.shape == shape
+        return item[index] if held else item
+
+    state = {name: pick(item) for name, item in update.state_before.items()}
+    return write_move(update.kind, update.settings, state, pick(update.before), pick(update.gradient))
 
 
 def _equation(line: Line, gradient: EntryReference | None, value: float) -> Equation:
@@ -129,7 +144,7 @@ def check_updates(calls: Calls) -> list[CheckedStep]:
     for name, update in calls.tape.updates.items():
         if update.gradient is None:
             continue
-        lines = write_move(update, None)
+        lines = _lines(update, None)
         nan = math.nan
         if lines is None:
             found.append(CheckedStep(-1, name, "", "update terms", "opaque", nan, nan, f"no rule for {update.kind}"))
@@ -148,14 +163,15 @@ def check_updates(calls: Calls) -> list[CheckedStep]:
 
 
 def _rounding(update: Update, lines: list[Line]) -> Tensor:
-    """What storing the weight (and twelve operations on the move) in its own format may cost."""
+    """What rounding the weight and the move in their own format may cost.
+
+    The weight is rounded where it is shrunk (the factor 1 − lr·λ, and the product) and where the move is added; the
+    move passes through twelve operations, and where terms cancel on the way, as a gradient and the momentum may, their
+    rounding stays.
+    """
     unit = torch.finfo(update.before.dtype).eps / 2
-    size = sum(torch.as_tensor(_product(factors)).abs() for _, factors in lines[-1].terms)
-    return unit * (2 * update.before.double().abs() + 24 * size) + torch.finfo(update.before.dtype).tiny
-
-
-def _product(factors: list[tuple[str, str, Tensor]]) -> Tensor:
-    product = torch.ones((), dtype=torch.float64)
-    for _, _, number in factors:
-        product = product * number
-    return product
+    size = sum(product.abs() for product in lines[-1].products())
+    for line in lines[:-1]:
+        left, value = sum(product.abs() for product in line.products()), line.value().abs()
+        size = size * torch.where(value > 0, left / value, 1.0)
+    return unit * (3 * update.before.double().abs() + 24 * size) + torch.finfo(update.before.dtype).tiny

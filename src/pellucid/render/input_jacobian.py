@@ -66,7 +66,7 @@ def _error(error: float) -> str:
 
 @renderer(_STEM, "frame")
 def _frame(result: InputJacobian, *, kind: str = "spectrum") -> pandas.DataFrame:
-    """One row a singular value (``kind="spectrum"``), an input (``"features"``) or an eigenvector (``"eigenvalues"``)."""
+    """One row a singular value (``kind="spectrum"``), input (``"features"``) or eigenvector (``"eigenvalues"``)."""
     import pandas
 
     choose(kind, ("spectrum", "features", "eigenvalues"))
@@ -105,7 +105,11 @@ def _plot(result: InputJacobian, ax: Axes | None = None, *, kind: str = "spectru
     if kind == "spectrum" or (kind == "eigenvalues" and basis is not None):
         return _spectrum(result, ax, kind)
     if kind == "eigenvector" and basis is not None:
-        vectors, shape, value = basis.vectors, result.input_shape, f"eigenvalue {number(float(basis.values[direction]))}"
+        vectors, shape, value = (
+            basis.vectors,
+            result.input_shape,
+            f"eigenvalue {number(float(basis.values[direction]))}",
+        )
         names = result.feature_names
     else:
         inward = kind == "input direction"

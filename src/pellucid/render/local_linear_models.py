@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pellucid.render.parts import ACCENT, PALETTE, QUIET, choose, make_axes, make_table, number, share
 from pellucid.results.local_linear_models import LocalLinearModels
+from pellucid.results.local_linear_simplification import Fidelity
 from pellucid.results.rendering import renderer
 
 if TYPE_CHECKING:
@@ -45,12 +47,19 @@ def _rich(result: LocalLinearModels) -> Group:
             [(str(name), share(float(row["joint"]))) for name, row in result.importance().head(_ROWS).iterrows()],
         ),
     ]
+    if result.simplified:
+        sets = [item.where for item in result.simplified[0].fidelity]
+        rows = [(item.method, str(item.groups), *map(_agreement, item.fidelity)) for item in result.simplified]
+        measure = (
+            "R² of the network's output" if result.task == "regression" else "share of the network's decisions kept"
+        )
+        parts.append(make_table(f"Fewer models: {measure}", ("method", "models", *sets), rows))
     return Group(*parts)  # type: ignore[arg-type]  # tables
 
 
 def _title(result: LocalLinearModels) -> str:
-    count = len(result.support)
-    return f"{result.model}: {count:,} linear {'model' if count == 1 else 'models'} on {len(result.data.points):,} examples"
+    count, examples = len(result.support), len(result.data.points)
+    return f"{result.model}: {count:,} linear {'model' if count == 1 else 'models'} on {examples:,} examples"
 
 
 def _facts(result: LocalLinearModels) -> list[tuple[str, str]]:
@@ -58,7 +67,11 @@ def _facts(result: LocalLinearModels) -> list[tuple[str, str]]:
     bits = sum(layer.bits for layer in result.layers)
     still = sum(layer.never_on + layer.always_on for layer in result.layers)
     rows = [
-        ("largest |local model − network|", f"{number(result.error, 2)} (outputs up to {number(result.output_scale, 3)})"),
+        (
+            "largest |local model − network|",
+            f"{number(result.error, 2)} (outputs up to {number(result.output_scale, 3)})",
+        ),
+        ("the same elsewhere in each cell", _inside(result)),
         ("examples in the largest region", share(float(result.support[0]) / len(result.data.points))),
         ("regions with a single example", f"{single:,}"),
         ("bits of a pattern", f"{bits:,}, of which {still:,} never change on the data" if bits else "none: one region"),
@@ -70,6 +83,14 @@ def _facts(result: LocalLinearModels) -> list[tuple[str, str]]:
     for points in result.unvisited:
         rows.append((points.name, f"{len(points.points):,} sampled"))
     return rows
+
+
+def _inside(result: LocalLinearModels) -> str:
+    return f"{number(result.inside_error, 2)} ({number(result.inside_distance, 2)} standard deviations away)"
+
+
+def _agreement(item: Fidelity) -> str:
+    return number(item.r2, 3) if math.isnan(item.agreement) else share(item.agreement)
 
 
 def _region_rows(result: LocalLinearModels) -> list[tuple[str, ...]]:

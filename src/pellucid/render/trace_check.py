@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
     from rich.console import Group
+    from rich.table import Table
 
 __all__: list[str] = []
 
 _STEM = "trace_check"
 _ORDER: tuple[Verdict, ...] = ("bit-equal", "within bound", "disagrees", "opaque", "not comparable")
+_ALWAYS: tuple[Verdict, ...] = ("bit-equal", "within bound", "disagrees")
 _MOST_LISTED = 20
 
 
@@ -29,19 +31,26 @@ _MOST_LISTED = 20
 def _rich(result: TraceCheck) -> Group:
     """A line for each oracle, then everything that disagrees, then what nothing could verify and why."""
     from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
 
-    parts: list[object] = [make_table(_title(result), ("oracle", *_ORDER, "error ÷ bound", "worst at"), _rows(result))]
+    parts: list[object] = [_counts(result)]
+    places = [Text(line) for line in _worst_places(result)]
+    parts.append(Padding(Group(*places), (0, 0, 1, 0)) if places else "")
     wrong = [item for item in result.checks if item.verdict == "disagrees"]
     if wrong:
-        rows = [
-            (_place(item), item.oracle, number(item.error, 3), number(item.bound, 3), item.detail) for item in wrong
-        ]
-        parts.append(make_table("Disagreements", ("step", "oracle", "error", "bound", "where"), rows[:_MOST_LISTED]))
+        parts.append(Text("Disagreements", style="bold"))
+        for item in wrong[:_MOST_LISTED]:
+            sizes = f"error {number(item.error, 3)}, bound {number(item.bound, 3)}"
+            parts.append(Padding(Text(f"{_place(item)}, {item.oracle}: {sizes}; {item.detail}"), (0, 0, 0, 2)))
+        if len(wrong) > _MOST_LISTED:
+            parts.append(Text(f"  … and {len(wrong) - _MOST_LISTED} more"))
+        parts.append("")
     unseen = [item for item in result.checks if item.verdict in ("opaque", "not comparable")]
     if unseen:
         reasons = Counter((item.name, item.oracle, item.detail) for item in unseen).most_common(_MOST_LISTED)
-        rows = [(name, oracle, str(count), detail) for (name, oracle, detail), count in reasons]
-        parts.append(make_table("Not verified", ("op", "oracle", "steps", "why"), rows, text_columns=2))
+        rows = [(name, oracle, detail, str(count)) for (name, oracle, detail), count in reasons]
+        parts.append(make_table("Not verified", ("op", "oracle", "why", "steps"), rows, text_columns=3))
     parts.append(result.bound)
     return Group(*parts)  # type: ignore[arg-type]  # tables and texts
 
@@ -52,16 +61,38 @@ def _title(result: TraceCheck) -> str:
     return f"{result.model}: {verdict}; {seen} of {result.steps} steps have a rule"
 
 
-def _rows(result: TraceCheck) -> list[tuple[str, ...]]:
+def _by_oracle(result: TraceCheck) -> dict[str, list[CheckedStep]]:
+    found: dict[str, list[CheckedStep]] = {}
+    for item in result.checks:
+        found.setdefault(item.oracle, []).append(item)
+    return found
+
+
+def _worst(items: list[CheckedStep]) -> CheckedStep | None:
+    return max((item for item in items if not math.isnan(item.error)), key=_ratio, default=None)
+
+
+def _counts(result: TraceCheck) -> Table:
+    """How many comparisons ended how, by oracle; a verdict that nobody gave takes no room unless it is good to see."""
+    given = {item.verdict for item in result.checks}
+    verdicts = [verdict for verdict in _ORDER if verdict in given or verdict in _ALWAYS]
     rows: list[tuple[str, ...]] = []
-    for oracle in dict.fromkeys(item.oracle for item in result.checks):
-        items = [item for item in result.checks if item.oracle == oracle]
+    for oracle, items in _by_oracle(result).items():
         counts = Counter(item.verdict for item in items)
-        worst = max((item for item in items if not math.isnan(item.error)), key=_ratio, default=None)
-        ratio = "–" if worst is None else number(_ratio(worst), 2)
-        shown = [str(counts[verdict]) if counts[verdict] else "·" for verdict in _ORDER]
-        rows.append((oracle, *shown, ratio, "" if worst is None or not worst.error else _place(worst)))
-    return rows
+        worst = _worst(items)
+        shown = [str(counts[verdict]) if counts[verdict] else "·" for verdict in verdicts]
+        rows.append((oracle, *shown, "–" if worst is None else number(_ratio(worst), 2)))
+    names = [verdict.replace(" ", "\n") for verdict in verdicts]
+    table = make_table(_title(result), ("oracle", *names, "error ÷\nbound"), rows)
+    for column in table.columns[1:]:
+        column.no_wrap = True
+    return table
+
+
+def _worst_places(result: TraceCheck) -> list[str]:
+    """Where each oracle found the largest error."""
+    found = {oracle: _worst(items) for oracle, items in _by_oracle(result).items()}
+    return [f"Worst {oracle}: {_place(item)}." for oracle, item in found.items() if item is not None and item.error]
 
 
 def _ratio(item: CheckedStep) -> float:

@@ -15,46 +15,84 @@ from pellucid.results.trace_outline import StepOutline, TraceOutline
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
-    from rich.console import Group
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.table import Table
 
 __all__: list[str] = []
 
 _STEM = "trace_outline"
 _MOST_LISTED = 200
-_SOURCE_WIDTH = 26
+_ROOM = 42
+"""What operation, module and source line need; where whole ranges leave less, the largest magnitudes are shown."""
+
+_GAP = 3
+"""What rich puts between two columns."""
 
 
 @renderer(_STEM, "rich")
-def _rich(result: TraceOutline) -> Group:
+def _rich(result: TraceOutline) -> _Page:
     """The steps in order of execution, then the parameters with their gradients and moves."""
-    from rich.console import Group
+    return _Page(result)
 
-    rows = [_row(step) for step in result.steps[:_MOST_LISTED]]
-    left_out = len(result.steps) - _MOST_LISTED
-    if left_out > 0:
-        rows.append(("…", f"{left_out} more", *[""] * 5))
-    columns = ("step", "op", "module", "line", "shape", "values", "∂loss")
-    steps = make_table(_title(result), columns, rows, text_columns=4)
-    for name, column in zip(columns, steps.columns, strict=True):
-        column.no_wrap = name not in ("op", "module", "line")
-        column.min_width = 12 if name == "line" else None
-    parts: list[object] = [steps]
-    if result.parameters:
-        weights = [
+
+class _Page:
+    """The tables, laid out for the width at hand: a line a step, the source and whole ranges where there is room."""
+
+    def __init__(self, result: TraceOutline) -> None:
+        self._result = result
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """What rich prints."""
+        yield self._steps(options.max_width)
+        if self._result.parameters:
+            yield self._parameters(options.max_width)
+        if self._result.note:
+            yield self._result.note
+
+    def _steps(self, width: int) -> Table:
+        listed = self._result.steps[:_MOST_LISTED]
+        for whole in (True, False):
+            numbers = ("shape", "values", "∂loss") if whole else ("shape", "|value| ≤", "|∂loss| ≤")
+            cells = [(_shape(step.shape), *_ranges(step, whole)) for step in listed]
+            room = width - sum(max(map(len, column)) for column in zip(numbers, *cells, strict=True)) - 7 * _GAP - 4
+            if room >= _ROOM:
+                break
+        texts = ("op", "module", "line") if room >= _ROOM else ("op", "module")
+        op = min(max((len(step.op) + 1 for step in listed), default=2), max(8, room // len(texts)))
+        module = min(max((len(_module(step)) for step in listed), default=6), max(8, (room - op) // (len(texts) - 1)))
+        rows: list[tuple[str, ...]] = [
             (
-                item.name,
+                str(step.index),
+                _cut(f"{step.op}{'*' if step.opaque else '_' if step.in_place else ''}", op),
+                _cut_left(_module(step), module),
+                *([_cut(_line(step), room - op - module)] if "line" in texts else []),
+                *values,
+            )
+            for step, values in zip(listed, cells, strict=True)
+        ]
+        left_out = len(self._result.steps) - len(listed)
+        if left_out > 0:
+            rows.append(("…", f"{left_out} more", *[""] * (len(texts) + 2)))
+        table = make_table(_title(self._result), ("step", *texts, *numbers), rows, text_columns=1 + len(texts))
+        for column in table.columns:
+            column.no_wrap = True
+        return table
+
+    def _parameters(self, width: int) -> Table:
+        listed = self._result.parameters[:_MOST_LISTED]
+        room = width - max(len(_shape(item.shape)) for item in listed) - 40
+        rows = [
+            (
+                _cut_left(item.name, max(12, room)),
                 _shape(item.shape),
                 number(item.weight_norm, 3),
-                _known(item.gradient_norm),
-                _known(item.update_norm),
+                number(item.gradient_norm, 3),
+                number(item.update_norm, 3),
             )
-            for item in result.parameters[:_MOST_LISTED]
+            for item in listed
         ]
         names = ("parameter", "shape", "|weight|", "|gradient|", "|move|")
-        parts.append(make_table(_moves(result), names, weights))
-    if result.note:
-        parts.append(result.note)
-    return Group(*parts)  # type: ignore[arg-type]  # tables and texts
+        return make_table(_moves(self._result), names, rows)
 
 
 def _title(result: TraceOutline) -> str:
@@ -68,21 +106,29 @@ def _moves(result: TraceOutline) -> str:
     return f"What {result.optimizer} would do" if result.optimizer else "Gradients by parameter"
 
 
-def _row(step: StepOutline) -> tuple[str, ...]:
-    mark = "*" if step.opaque else "_" if step.in_place else ""
-    line = f"{step.source_line}: {step.source_text}" if step.source_text else ""
-    if len(line) > _SOURCE_WIDTH:
-        line = line[: _SOURCE_WIDTH - 1] + "…"
+def _module(step: StepOutline) -> str:
     call = f" ({step.call + 1})" if step.call else ""
-    return (
-        str(step.index),
-        f"{step.op}{mark}",
-        f"{step.module}{call}" if step.module else ("loss" if step.phase == "loss" else "–"),
-        line,
-        _shape(step.shape),
-        _range(step.low, step.high),
-        _range(step.gradient_low, step.gradient_high),
-    )
+    return f"{step.module}{call}" if step.module else ("loss" if step.phase == "loss" else "–")
+
+
+def _line(step: StepOutline) -> str:
+    return f"{step.source_line}: {step.source_text}" if step.source_text else ""
+
+
+def _ranges(step: StepOutline, whole: bool) -> tuple[str, str]:
+    """The values' range and the gradient's; their largest magnitudes where there is little room."""
+    ends = ((step.low, step.high), (step.gradient_low, step.gradient_high))
+    one, two = (_range(*pair) if whole else number(max(map(abs, pair)), 3) for pair in ends)
+    return one, two
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+
+
+def _cut_left(text: str, width: int) -> str:
+    """The end of a qualified name says more than its beginning."""
+    return text if len(text) <= width else "…" + text[len(text) - max(width - 1, 0) :]
 
 
 def _shape(shape: tuple[int, ...]) -> str:
@@ -94,10 +140,6 @@ def _range(low: float, high: float) -> str:
     if math.isnan(low) or math.isnan(high):
         return "–"
     return number(low, 3) if low == high else f"{number(low, 3)} … {number(high, 3)}"
-
-
-def _known(value: float) -> str:
-    return number(value, 3)
 
 
 @renderer(_STEM, "frame")

@@ -15,6 +15,7 @@ from pellucid.results.local_linear_simplification import (
     PointSet,
     Refit,
     SimplificationMethod,
+    SimplificationSummary,
     SimplifiedModels,
     Task,
     simplify_models,
@@ -61,8 +62,8 @@ class FeatureProfile:
 class LocalLinearModels(Result):
     """The linear models that a piecewise linear network is, on the cells that its examples lie in.
 
-    In the cell of region r the network's output is exactly ``coefficients[r] @ x + intercepts[r]``, with x the flattened
-    input. Regions stand by support, largest first; of equals, the one whose first example comes first.
+    In the cell of region r the network's output is exactly ``coefficients[r] @ x + intercepts[r]``, with x the
+    flattened input. Regions stand by support, largest first; of equals, the one whose first example comes first.
     """
 
     schema: ClassVar[str] = "local_linear_models/1"
@@ -87,8 +88,11 @@ class LocalLinearModels(Result):
     overall: np.ndarray  # (metrics,) of all examples together
     class_balance: np.ndarray  # (regions, classes) shares; (regions, 0) for a regression
     error: float  # largest |local model − network| over examples and outputs, float64
+    inside_error: float  # the same at a random other point of each region's cell; this alone tests lonely examples
+    inside_distance: float  # median distance of those points from the example, in standard deviations of the features
     output_scale: float  # largest |output| over the examples
     settings: dict[str, float]  # how the unvisited cells were sampled
+    simplified: tuple[SimplificationSummary, ...]  # what fewer models achieve, measured with the rest
 
     def apply(self, points: np.ndarray, regions: np.ndarray) -> np.ndarray:
         """Each point through the local model of the region named for it; n × features in, n × outputs out."""
@@ -134,8 +138,8 @@ class LocalLinearModels(Result):
 
         Returns:
             One row a feature, largest first: ``joint`` (share of 1); ``effect``, the output's mean change over one
-            standard deviation; ``spread``, that change's standard deviation over the examples; ``same_sign``, the share of
-            examples whose coefficient has the more frequent sign. The last three are nan for all outputs together.
+            standard deviation; ``spread``, that change's standard deviation over the examples; ``same_sign``, the share
+            of examples whose coefficient has the more frequent sign. The last three are nan for all outputs together.
         """
         import pandas
 
@@ -191,8 +195,9 @@ class LocalLinearModels(Result):
 
         Args:
             method: ``"merge"`` joins neighbouring regions with similar coefficients and fits one model to each group; a
-                point belongs to the group of the nearest example. ``"tree"`` finds rules on the features whose leaves have
-                similar coefficients. ``"flatten"`` makes the merged models the units of a network with one hidden layer.
+                point belongs to the group of the nearest example. ``"tree"`` finds rules on the features whose leaves
+                have similar coefficients. ``"flatten"`` makes the merged models the units of a network with one hidden
+                layer.
             regions: Groups, leaves, or hidden pairs of units.
             refit: What the models are fitted to: the ``"network"``'s outputs, or the ``"target"``s, as the paper does.
             neighbours: For merging: each region may join so many others whose patterns differ in the fewest bits.

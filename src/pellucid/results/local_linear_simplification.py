@@ -5,25 +5,32 @@
 
 from __future__ import annotations
 
-import heapq
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from pellucid.errors import SettingsError
+from pellucid.results.local_linear_fitting import average_models, fit_output_layer, refit_model
+from pellucid.results.local_linear_merging import merge_regions
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["Fidelity", "PointSet", "Refit", "SimplificationMethod", "SimplifiedModels", "Task", "simplify_models"]
+__all__ = [
+    "Fidelity",
+    "PointSet",
+    "Refit",
+    "SimplificationMethod",
+    "SimplificationSummary",
+    "SimplifiedModels",
+    "Task",
+    "simplify_models",
+]
 
 Task = Literal["regression", "binary", "multiclass"]
 SimplificationMethod = Literal["merge", "tree", "flatten"]
 Refit = Literal["network", "target"]
-
-_RIDGE = 0.1
-"""Of features in units of their standard deviation. Less follows the examples more closely, and elsewhere goes far astray."""
 
 _PURSUIT = 32
 _BLOCK = 1 << 22
@@ -51,6 +58,17 @@ class Fidelity:
     largest_error: float  # largest |difference of an output|
     score: float  # accuracy, or R², of the simplified models; nan where no target is known
     network_score: float  # the same of the network
+
+
+@dataclass(frozen=True)
+class SimplificationSummary:
+    """What a simplification came to, without its models."""
+
+    method: SimplificationMethod
+    refit: Refit
+    groups: int
+    rules: tuple[str, ...]  # of a tree, by group
+    fidelity: tuple[Fidelity, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +130,10 @@ class SimplifiedModels:
             waiting.append((int(right), (*conditions, f"{name} > {threshold:.4g}")))
         return tuple(found[key] for key in sorted(found))
 
+    def summary(self) -> SimplificationSummary:
+        """How faithful the models are, without themselves."""
+        return SimplificationSummary(self.method, self.refit, len(self.coefficients), self.rules(), self.fidelity)
+
     def __str__(self) -> str:
         lines = [f"{self.method}: {len(self.coefficients)} linear models for {len(self.group)} regions"]
         return "\n".join([*lines, *self.rules(), self.table().to_string(float_format="{:.4g}".format)])
@@ -149,16 +171,16 @@ def simplify_models(
         tree = _grow(data.points, effects[data.region], regions)
         member = _descend(tree, data.points)
     else:
-        member = _merge(effects, patterns, support, min(regions, len(support)), neighbours)[data.region]
+        member = merge_regions(effects, patterns, support, min(regions, len(support)), neighbours)[data.region]
     groups = len(tree) // 2 + 1 if method == "tree" else int(member.max()) + 1
     wanted = _wanted(data, task) if refit == "target" else data.output
     fitted = data.output if method == "flatten" else wanted
     logistic = refit == "target" and task != "regression"
     models = [
-        _refit(
+        refit_model(
             data.points[chosen],
             fitted[chosen],
-            _average(chosen, data.region, coefficients, intercepts),
+            average_models(chosen, data.region, coefficients, intercepts),
             scale,
             logistic=logistic and method != "flatten",
         )
@@ -167,7 +189,7 @@ def simplify_models(
     weights, shifts = (np.stack(part) for part in zip(*models, strict=True))
     hidden = np.empty((0, data.output.shape[1]))
     if method == "flatten":
-        hidden = _output_layer(_units(data.points, weights, shifts), data.output, wanted, logistic=logistic)
+        hidden = fit_output_layer(_units(data.points, weights, shifts), data.output, wanted, logistic=logistic)
     group_of = np.array([_only(member[data.region == region]) for region in range(len(support))], dtype=np.int32)
     found = SimplifiedModels(
         method=method,
@@ -185,9 +207,7 @@ def simplify_models(
         tree=tree,
         hidden=hidden,
     )
-    # Frozen records are filled once; what they predict is needed for the last field.
-    object.__setattr__(found, "fidelity", tuple(_compare(found, points) for points in sets if len(points.points)))
-    return found
+    return replace(found, fidelity=tuple(_compare(found, points) for points in sets if len(points.points)))
 
 
 def _check(method: str, refit: str, regions: int, neighbours: int, data: PointSet) -> None:
@@ -224,64 +244,6 @@ def _effects(
     return left[:, :_PURSUIT] * values[:_PURSUIT]
 
 
-def _merge(effects: np.ndarray, patterns: np.ndarray, support: np.ndarray, count: int, neighbours: int) -> np.ndarray:
-    """Ward's agglomeration of neighbouring regions, each weighing as many examples as it has."""
-    regions = len(effects)
-    if count >= regions:
-        return np.arange(regions)
-    near = _neighbour_pairs(patterns, min(neighbours, regions - 1))
-    group = np.arange(regions)
-    weight, middle = support.astype(np.float64), effects.copy()
-    links: list[set[int]] = [set() for _ in range(regions)]
-    for first, second in near:
-        links[first].add(second)
-        links[second].add(first)
-    alive = set(range(regions))
-    heap = [(_ward(weight, middle, a, b), a, b, 0) for a in alive for b in links[a] if a < b]
-    heapq.heapify(heap)
-    age = np.zeros(regions, dtype=np.int64)
-    while len(alive) > count:
-        if not heap:  # What is left is not connected: the nearest remaining pair joins.
-            left = sorted(alive)
-            heap = [(_ward(weight, middle, a, b), a, b, int(age[a] + age[b])) for a in left for b in left if a < b]
-            heapq.heapify(heap)
-        _, a, b, seen = heapq.heappop(heap)
-        if a not in alive or b not in alive or seen != age[a] + age[b]:
-            continue
-        middle[a] = (weight[a] * middle[a] + weight[b] * middle[b]) / (weight[a] + weight[b])
-        weight[a] += weight[b]
-        age[a] += regions
-        alive.discard(b)
-        group[group == b] = a
-        links[a] = {other for other in links[a] | links[b] if other in alive and other != a}
-        for other in links[a]:
-            links[other].discard(b)
-            links[other].add(a)
-            low, high = min(a, other), max(a, other)
-            heapq.heappush(heap, (_ward(weight, middle, low, high), low, high, int(age[low] + age[high])))
-    return np.unique(group, return_inverse=True)[1]
-
-
-def _ward(weight: np.ndarray, middle: np.ndarray, a: int, b: int) -> float:
-    """How much the squared distances to the groups' means grow when two groups join."""
-    return float(weight[a] * weight[b] / (weight[a] + weight[b]) * ((middle[a] - middle[b]) ** 2).sum())
-
-
-def _neighbour_pairs(patterns: np.ndarray, neighbours: int) -> list[tuple[int, int]]:
-    """Each region with those whose patterns differ in the fewest bits."""
-    bits = np.unpackbits(patterns, axis=1).astype(np.float32)
-    ones = bits.sum(axis=1)
-    pairs: list[tuple[int, int]] = []
-    rows = max(1, _BLOCK // len(bits))
-    for start in range(0, len(bits), rows):
-        block = bits[start : start + rows]
-        apart = ones[start : start + rows, None] + ones - 2 * (block @ bits.T)
-        apart[np.arange(len(block)), np.arange(start, start + len(block))] = np.inf
-        nearest = np.argsort(apart, axis=1, kind="stable")[:, :neighbours]
-        pairs += [(start + at, int(other)) for at, others in enumerate(nearest) for other in others]
-    return pairs
-
-
 def _grow(points: np.ndarray, effects: np.ndarray, leaves: int) -> np.ndarray:
     """A regression tree of the local models on the features, as rows of (feature, threshold, left, right, group)."""
     from sklearn.tree import DecisionTreeRegressor
@@ -306,73 +268,6 @@ def _descend(tree: np.ndarray, points: np.ndarray) -> np.ndarray:
     return tree[node, 4].astype(np.int64)
 
 
-def _average(
-    chosen: np.ndarray, region: np.ndarray, coefficients: np.ndarray, intercepts: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of the local models of some examples."""
-    counts = np.bincount(region[chosen], minlength=len(coefficients)).astype(np.float64)
-    share = counts / max(1.0, counts.sum())
-    return np.einsum("r,rof->of", share, coefficients), share @ intercepts
-
-
-def _refit(
-    points: np.ndarray,
-    wanted: np.ndarray,
-    start: tuple[np.ndarray, np.ndarray],
-    scale: np.ndarray,
-    *,
-    logistic: bool,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Least squares (or, to classes, logistic regression) around the mean of the local models.
-
-    The ridge draws towards that mean, so that a group of few examples keeps it.
-    """
-    weights, shifts = start
-    if logistic:
-        return _logistic(points / scale, wanted, weights * scale, shifts, scale)
-    if not len(points):
-        return start
-    residual = wanted - (points @ weights.T + shifts)
-    middle = points.mean(axis=0)
-    rows = (points - middle) / scale
-    ridge = np.sqrt(_RIDGE * len(points))
-    stacked = np.concatenate([rows, ridge * np.eye(rows.shape[1])])
-    moved = np.concatenate([residual - residual.mean(axis=0), np.zeros((rows.shape[1], residual.shape[1]))])
-    change = np.linalg.lstsq(stacked, moved, rcond=None)[0].T / scale
-    return weights + change, shifts + residual.mean(axis=0) - change @ middle
-
-
-def _logistic(
-    rows: np.ndarray, wanted: np.ndarray, weights: np.ndarray, shifts: np.ndarray, scale: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The logits' change that lowers the log loss of the classes, with a unit ridge; by L-BFGS from no change."""
-    from scipy.optimize import minimize
-
-    base = rows @ weights.T + shifts
-    outputs, inputs = weights.shape
-
-    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        change = flat.reshape(outputs, inputs + 1)
-        logits = base + rows @ change[:, :-1].T + change[:, -1]
-        value, slope = _log_loss(logits, wanted)
-        value += 0.5 * float((change[:, :-1] ** 2).sum())
-        slope = np.concatenate([slope.T @ rows + change[:, :-1], slope.sum(axis=0)[:, None]], axis=1)
-        return value, slope.ravel()
-
-    found = minimize(loss, np.zeros(outputs * (inputs + 1)), jac=True, method="L-BFGS-B").x.reshape(outputs, -1)
-    return (weights + found[:, :-1]) / scale, shifts + found[:, -1]
-
-
-def _log_loss(logits: np.ndarray, wanted: np.ndarray) -> tuple[float, np.ndarray]:
-    """Σ −log p of one-hot (or, of one logit, 0/1) targets, and its slope by the logits."""
-    if logits.shape[1] == 1:
-        value = np.logaddexp(0, logits) - wanted * logits
-        return float(value.sum()), 1 / (1 + np.exp(-np.clip(logits, -700, 700))) - wanted
-    top = logits.max(axis=1, keepdims=True)
-    total = np.log(np.exp(logits - top).sum(axis=1, keepdims=True)) + top
-    return float((total[:, 0] - (wanted * logits).sum(axis=1)).sum()), np.exp(logits - total) - wanted
-
-
 def _wanted(data: PointSet, task: Task) -> np.ndarray:
     """The targets in the outputs' shape: numbers, 0/1, or one-hot rows."""
     if task == "multiclass":
@@ -387,24 +282,12 @@ def _units(points: np.ndarray, weights: np.ndarray, shifts: np.ndarray) -> np.nd
     return np.concatenate([np.maximum(flat, 0), np.maximum(-flat, 0), np.ones((len(points), 1))], axis=1)
 
 
-def _output_layer(units: np.ndarray, output: np.ndarray, wanted: np.ndarray, *, logistic: bool) -> np.ndarray:
-    """The output layer by least squares, of smallest norm where several are equally good; to classes by logistic."""
-    size = np.sqrt((units**2).mean(axis=0))
-    size = np.where(size > 0, size, 1.0)
-    start = np.linalg.lstsq(units / size, output if logistic else wanted, rcond=1e-10)[0] / size[:, None]
-    if not logistic:
-        return start
-    weights, shifts = _logistic(units / size, wanted, start.T * size, np.zeros(len(start.T)), size)
-    weights[:, -1] += shifts  # The last unit is the constant 1.
-    return weights.T
-
-
 def _nearest(points: np.ndarray, examples: np.ndarray) -> np.ndarray:
     """The nearest example of each point; the first of equals."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     if examples.shape[1] <= 16:
-        return np.asarray(cKDTree(examples).query(points)[1])
+        return np.asarray(KDTree(examples).query(points)[1])
     sizes = (examples**2).sum(axis=1)
     rows = max(1, _BLOCK // len(examples))
     parts = [points[start : start + rows] for start in range(0, len(points), rows)]

@@ -21,6 +21,7 @@ from pellucid.errors import (
     StorageError,
 )
 from pellucid.server import live, routes_page, routes_runs
+from pellucid.server.asking import Desk
 from pellucid.server.index import RunIndex
 from pellucid.server.security import Guard, error_response
 
@@ -49,6 +50,7 @@ def create_app(runs_dir: str | Path, token: str, *, static: Path | None = None) 
     app.state.runs_dir = runs_dir
     app.state.index = RunIndex(runs_dir)
     app.state.hub = live.Hub(runs_dir, app.state.index)
+    app.state.desk = Desk(runs_dir)
     app.state.static = static or routes_page.STATIC
     app.include_router(routes_runs.router)
     app.include_router(live.router)
@@ -66,7 +68,8 @@ class _Compression(GZipMiddleware):
     """Compresses pages, scripts and JSON; not arrays, which would cost more time than the loopback saves."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        binary = "/results/" in scope.get("path", "") or "/tables/" in scope.get("path", "")
+        path: str = scope.get("path", "")
+        binary = "/results/" in path or "/tables/" in path or path.endswith("/ask")
         await (self.app if binary else super().__call__)(scope, receive, send)
 
 

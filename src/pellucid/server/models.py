@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 __all__ = [
     "MAX_POINTS",
+    "AskRequest",
     "ErrorDetail",
     "ErrorMessage",
     "ErrorReply",
@@ -56,6 +57,14 @@ class ErrorReply(_Model):
     """The body of every answer with a 4xx or 5xx status."""
 
     error: ErrorDetail
+
+
+class AskRequest(_Model):
+    """A question about one example of a run; `question` is as `pellucid.lenses.trace_questions.answer` takes it."""
+
+    kind: Literal["trace"]
+    example: int = Field(ge=0, le=2**53, description="The row of the source, from 0.")
+    question: dict[str, JsonValue]
 
 
 class Version(_Model):

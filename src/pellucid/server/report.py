@@ -7,10 +7,12 @@ import hashlib
 import os
 import re
 import secrets
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
 from pellucid.errors import RunError, ServerError, StorageError
+from pellucid.results.base import Result
 from pellucid.server.describe import describe_run
 from pellucid.server.frames import build_frame
 from pellucid.server.models import ReportData, ResultEntry
@@ -29,18 +31,19 @@ REPORT_HISTOGRAMS = 60
 _BUNDLE = Path(__file__).parent / "static" / "report"
 
 
-def build_report(run: Run, *, bundle: Path | None = None) -> str:
+def build_report(run: Run, *, extra: Mapping[str, Result] | None = None, bundle: Path | None = None) -> str:
     """One self-contained HTML document that shows ``run``; it refers to nothing outside itself.
 
     Args:
         run: A run, finished or not; the report shows it as it stands.
+        extra: Results by name that the report shows beside the run's own, such as a walk through a trace.
         bundle: The folder with ``report.js`` and ``report.css``; the one that comes with the package unless given.
 
     Raises:
         ServerError: The report's script is not built.
     """
     script, style = _read_bundle(bundle or _BUNDLE)
-    data = _for_html(collect_report(run).model_dump_json())
+    data = _for_html(collect_report(run, extra).model_dump_json())
     script, style = _for_script(script), _for_style(style)
     policy = "; ".join(
         [
@@ -81,14 +84,16 @@ def build_report(run: Run, *, bundle: Path | None = None) -> str:
     )
 
 
-def write_report(run: Run, path: str | Path, *, bundle: Path | None = None) -> int:
+def write_report(
+    run: Run, path: str | Path, *, extra: Mapping[str, Result] | None = None, bundle: Path | None = None
+) -> int:
     """Write ``build_report``'s document to ``path`` by atomic rename, and return its size in bytes.
 
     Raises:
         ServerError: The report's script is not built.
         StorageError: The file cannot be written.
     """
-    content = build_report(run, bundle=bundle).encode()
+    content = build_report(run, extra=extra, bundle=bundle).encode()
     path = Path(path)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(3)}.partial")
     try:
@@ -112,7 +117,7 @@ def is_report(path: str | Path) -> bool:
         return b'<meta name="generator" content="Pellucid ' in file.read(4096)
 
 
-def collect_report(run: Run) -> ReportData:
+def collect_report(run: Run, extra: Mapping[str, Result] | None = None) -> ReportData:
     """What the report shows: the run, its results and its tables, thinned; a warning stands for a damaged result."""
     detail = describe_run(run)
     results: dict[str, str] = {}
@@ -125,6 +130,9 @@ def collect_report(run: Run) -> ReportData:
             kept.append(entry)
         except RunError as error:
             warnings.append(f"{entry.name} was left out: {error.message}")
+    for name, result in (extra or {}).items():
+        results[name] = _base64(result.to_bytes())
+        kept = [*(entry for entry in kept if entry.name != name), ResultEntry(name=name, schema_=result.schema)]
     points = {table: REPORT_HISTOGRAMS if table == "histograms" else REPORT_POINTS for table in TABLES}
     tables = {table: _base64(build_frame(run, table, points=points[table]).payload) for table in TABLES}
     warnings = list(dict.fromkeys([*warnings, *run.warnings]))

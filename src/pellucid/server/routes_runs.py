@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from pellucid import __version__
-from pellucid.server.models import MAX_POINTS, ErrorReply, RunDetail, RunList, TableName, Version
+from pellucid.server.models import MAX_POINTS, AskRequest, ErrorReply, RunDetail, RunList, TableName, Version
 
-__all__ = ["read_result", "read_run", "read_runs", "read_table", "read_version", "router"]
+__all__ = ["ask_run", "read_result", "read_run", "read_runs", "read_table", "read_version", "router"]
 
 router = APIRouter(prefix="/api", responses={"4XX": {"model": ErrorReply}})
 
 _BYTES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
 }
+
+_LOOK_S = 0.25
+"""How often it is asked whether the page still waits for its answer."""
 
 RunId = Annotated[str, Path(max_length=200, description="The name of the run's folder.")]
 
@@ -66,6 +70,26 @@ def read_table(
 
     run = find_run(run_id, request.app.state.runs_dir)
     return _binary(build_frame(run, table, after=after, points=points, layer=layer, kind=kind).payload)
+
+
+@router.post("/runs/{run_id}/ask", operation_id="ask_run", response_class=Response, responses=_BYTES)
+async def ask_run(request: Request, run_id: RunId, asked: AskRequest) -> Response:
+    """A question that needs the network itself; the answer is a result's payload. Nothing in the run changes."""
+    desk = request.app.state.desk
+    subject = {"kind": asked.kind, "example": asked.example}
+    future = await asyncio.to_thread(desk.submit, run_id, subject, asked.question)
+    waiting = asyncio.wrap_future(future)
+    try:
+        while not (await asyncio.wait({waiting}, timeout=_LOOK_S))[0]:
+            if await request.is_disconnected():
+                break
+        else:
+            return _binary(waiting.result())
+    finally:
+        if not future.done():
+            desk.forget(future)
+            waiting.cancel()
+    return Response(status_code=204)  # nobody reads it
 
 
 def _json(model: RunList | RunDetail) -> Response:

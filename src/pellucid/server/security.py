@@ -7,6 +7,7 @@ The token keeps other users and other pages out; the check of ``Host`` keeps out
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -36,6 +37,9 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     ]
 )
+
+_QUESTION = re.compile(r"/api/runs/[^/]+/ask")
+_LONGEST_QUESTION = 16 * 1024
 
 _HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
@@ -183,15 +187,29 @@ def _refuse_place(headers: Headers) -> Response | None:
 
 
 def _refuse_request(scope: Scope, headers: Headers) -> Response | None:
-    """Turn away what would change something or carry a body: the app only shows."""
+    """Turn away what would change something or carry a body: the app only shows, and answers questions."""
     if scope["type"] != "http":
         return None
+    if scope["method"] == "POST" and _QUESTION.fullmatch(scope["path"]):
+        return _refuse_question(headers)
     if scope["method"] not in ("GET", "HEAD"):
         refused = error_response(405, f"{scope['method']} is not allowed: the app only reads")
         refused.headers["Allow"] = "GET, HEAD"
         return refused
     if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
         return error_response(413, "the app takes no request body")
+    return None
+
+
+def _refuse_question(headers: Headers) -> Response | None:
+    """A question is JSON, which no page elsewhere can send without being asked first, and short."""
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        return error_response(415, "a question is asked as application/json")
+    length = headers.get("content-length", "")
+    if "transfer-encoding" in headers or not length.isdecimal():
+        return error_response(411, "a question says how long it is (Content-Length)")
+    if len(length) > 9 or int(length) > _LONGEST_QUESTION:
+        return error_response(413, f"a question has at most {_LONGEST_QUESTION:,} bytes")
     return None
 
 

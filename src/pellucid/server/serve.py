@@ -9,8 +9,9 @@ import socket
 import sys
 import threading
 import webbrowser
+from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from pellucid.errors import ServerError
 from pellucid.server.token import remembered_token
@@ -31,6 +32,7 @@ def serve(
     open_browser: bool = True,
     *,
     run: str | None = None,
+    view: Mapping[str, str | int] | None = None,
     as_json: bool = False,
 ) -> None:
     """Serve the runs of a folder to this machine until Ctrl-C.
@@ -40,6 +42,7 @@ def serve(
         port: The port to listen on; 0 takes any free one, None prefers 8765.
         open_browser: Whether to open the page in the person's browser.
         run: The id of the run to show first; the list of runs if None.
+        view: What of its page to show first, as the page's own address says it: ``{"tab": "trace", "example": 12}``.
         as_json: Say where the app is as one line of JSON: ``{"url", "address", "port", "token"}``.
 
     Raises:
@@ -50,8 +53,8 @@ def serve(
         listening.listen(128)  # from here on a browser's request waits until the app is loaded
         token = remembered_token()
         bound: int = listening.getsockname()[1]
-        address = page_address(bound, run)
-        url = f"{address}?token={token}"
+        address = page_address(bound, run, view)
+        url = f"{address}{'&' if view else '?'}token={token}"
         _announce(url, address, bound, token, as_json)
         if open_browser:
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
@@ -60,13 +63,17 @@ def serve(
         sys.stdout.write("Stopped.\n")
 
 
-def page_address(port: int, run: str | None = None) -> str:
+def page_address(port: int, run: str | None = None, view: Mapping[str, str | int] | None = None) -> str:
     """The page of a run, or of all runs, without the token.
 
-    >>> page_address(8765, "20260101-120000-digits-1a2b")
-    'http://127.0.0.1:8765/runs/20260101-120000-digits-1a2b'
+    >>> page_address(8765, "20260101-120000-digits-1a2b", {"tab": "trace"})
+    'http://127.0.0.1:8765/runs/20260101-120000-digits-1a2b?tab=trace'
     """
-    return f"http://{_HOST}:{port}/" + (f"runs/{quote(run, safe='')}" if run else "")
+    return f"http://{_HOST}:{port}/" + (f"runs/{quote(run, safe='')}" if run else "") + _query(view)
+
+
+def _query(view: Mapping[str, str | int] | None) -> str:
+    return f"?{urlencode(view)}" if view else ""
 
 
 def bind_port(port: int | None = None) -> socket.socket:

@@ -13,18 +13,28 @@ from pellucid.lenses.trace import Trace, trace
 from pellucid.results.data_report import DataReport
 from pellucid.training.assembly import loss_spec
 from pellucid.training.batches import Batches
+from pellucid.training.checkpoints import LAST, unpack_state
 from pellucid.training.losses import build_loss
+from pellucid.training.optimizers import build_optimizer
+from pellucid.training.spec import OptimizerSpec
 from pellucid.training.trained import load_network, settings_of
 
 if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+
     from pellucid.data.prepared import Prepared
     from pellucid.store.run import Run
+    from pellucid.training.settings import FitSettings
 
 __all__ = ["trace_example"]
 
 
 def trace_example(run: Run, example: int) -> tuple[Trace, str]:
     """Trace one row of the data that a run was trained on, on the CPU and in evaluation mode.
+
+    The update is the one that the run's optimiser would make with this row alone, at the learning rate of the settings:
+    from the state of the last checkpoint if the weights are those of that checkpoint, else from its beginning.
 
     Args:
         run: A fit.
@@ -50,7 +60,24 @@ def trace_example(run: Run, example: int) -> tuple[Trace, str]:
         counts = np.bincount(known[known >= 0], minlength=len(prepared.classes))
     spec = loss_spec(settings, card.task)
     loss = build_loss(spec, card.task, outputs=prepared.outputs, class_counts=counts)
-    return trace(model, inputs, target=targets, loss=loss), split
+    return trace(model, inputs, target=targets, loss=loss, optimizer=_optimizer(run, settings, model)), split
+
+
+def _optimizer(run: Run, settings: FitSettings, model: nn.Module) -> Optimizer | None:
+    """The run's optimiser where it stood; None for one that runs the model several times in a step."""
+    spec = settings.optimizer or OptimizerSpec()
+    if spec.needs_closure:
+        return None
+    optimizer = build_optimizer(spec, model)
+    if LAST.partition("/")[2] not in run.file_names("checkpoints"):
+        return optimizer
+    state = unpack_state(run.read_file(LAST), place=f"{run.location}/{LAST}")
+    own, theirs = model.state_dict(), state.get("model", {})
+    if own.keys() == theirs.keys() and all(torch.equal(own[name], theirs[name]) for name in own):
+        optimizer.load_state_dict(state["optimizer"])
+        for group in optimizer.param_groups:
+            group["lr"] = spec.learning_rate  # a schedule that has run out would let nothing move
+    return optimizer
 
 
 def _find(prepared: Prepared, example: int, source: str) -> tuple[str, int]:

@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import optim
 
-from pellucid.core.rules.updates import update_terms
-from pellucid.errors import SettingsError
+from pellucid.core.rules.updates import write_move
 
 FLAGS = (False, True)
 CASES = [
@@ -48,14 +47,17 @@ def test_terms_add_up(kind: Any, options: dict[str, Any], dtype: torch.dtype, fo
         before = weight.detach().clone()
         held = {k: v.clone() for k, v in optimizer.state.get(weight, {}).items() if isinstance(v, torch.Tensor)}
         optimizer.step()
+        moved = weight.detach().double() - before.double()
+        rounding = 8 * torch.finfo(dtype).eps * (1 + before.double().abs() + moved.abs())
+        lines = write_move(kind.__name__, group, held, before, gradient)
+        assert lines is not None
+        assert bool(((lines[-1].value() - moved).abs() <= rounding).all())
         for i in range(3):
-            state = {k: float(v if v.ndim == 0 else v[i]) for k, v in held.items()}
-            found = update_terms(kind.__name__, group, state, float(before[i]), float(gradient[i]))
-            moved = float(weight.detach()[i].double() - before[i].double())
-            rounding = 8 * torch.finfo(dtype).eps * (1 + abs(float(before[i])) + abs(moved))
-            assert abs(found.value - moved) <= rounding
+            state = {k: v if v.ndim == 0 else v[i] for k, v in held.items()}
+            one = write_move(kind.__name__, group, state, before[i], gradient[i])
+            assert one is not None
+            assert float(one[-1].value()) == pytest.approx(float(lines[-1].value()[i]), rel=1e-12)
 
 
-def test_an_unknown_optimizer_is_refused() -> None:
-    with pytest.raises(SettingsError, match="LBFGS"):
-        update_terms("LBFGS", {}, {}, 0.0, 0.0)
+def test_an_optimizer_without_a_rule_has_no_lines() -> None:
+    assert write_move("LBFGS", {}, {}, torch.zeros(2), torch.zeros(2)) is None

@@ -8,7 +8,7 @@ export type Place =
   | { readonly page: "compare" }
   | { readonly page: "missing"; readonly path: string };
 
-export const TABS = ["overview", "layers", "evaluation", "data", "settings"] as const;
+export const TABS = ["overview", "layers", "evaluation", "trace", "data", "settings"] as const;
 export type Tab = (typeof TABS)[number];
 
 /** The state of all views. Defaults are left out of the address. */
@@ -29,6 +29,14 @@ export interface ViewState {
   readonly metric: string;
   readonly split: string;
   readonly chosenClass: string;
+  /** The traced row of the data; null for one that is worth a look. */
+  readonly example: number | null;
+  /** Where the walk through the trace stands. */
+  readonly position: number;
+  /** Walk stops a second while it plays. */
+  readonly speed: number;
+  /** The entry looked at, as "value:12:3,7"; '' for none. */
+  readonly selected: string;
   /** Runs chosen for, or shown in, a comparison. */
   readonly runs: readonly string[];
 }
@@ -47,6 +55,10 @@ export const DEFAULT_STATE: ViewState = {
   metric: "",
   split: "",
   chosenClass: "",
+  example: null,
+  position: 0,
+  speed: 1,
+  selected: "",
   runs: [],
 };
 
@@ -67,6 +79,14 @@ function number(name: string, low: number, high: number): Field<number> {
     name,
     read: (value) => (value.trim() !== "" && Number(value) >= low && Number(value) <= high ? Number(value) : undefined),
     write: (value) => String(Math.round(value * 1000) / 1000),
+  };
+}
+
+function whole(name: string): Field<number> {
+  return {
+    name,
+    read: (value) => (/^\d{1,15}$/.test(value) ? Number(value) : undefined),
+    write: (value) => String(Math.max(0, Math.round(value))),
   };
 }
 
@@ -92,6 +112,10 @@ const FIELDS: { readonly [Key in keyof ViewState]: Field<ViewState[Key]> } = {
   metric: text("metric"),
   split: text("split"),
   chosenClass: text("class"),
+  example: whole("example") as Field<number | null>,
+  position: whole("position"),
+  speed: number("speed", 0.01, 100),
+  selected: text("selected"),
   runs: {
     name: "runs",
     read: (value) => value.split(",").filter(Boolean).map(decodeURIComponentSafely),

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { ApiError, fetchResult, fetchRun, fetchTable, isRefused } from "../../api/client";
+import { ApiError, askTrace, fetchResult, fetchRun, fetchTable, isRefused } from "../../api/client";
 import { pack, packRows } from "./pack";
 
 function answer(body: BodyInit, status = 200): ReturnType<typeof vi.fn> {
@@ -35,6 +35,23 @@ describe("asking the server", () => {
     await expect(fetchRun("x")).rejects.toMatchObject({ status: 502 });
     vi.stubGlobal("fetch", () => Promise.reject(new TypeError("Failed to fetch")));
     await expect(fetchRun("x")).rejects.toMatchObject({ status: 0, remedy: "start it again with pellucid open" });
+  });
+
+  it("asks about an example, and hears a result", async () => {
+    const fake = answer(pack({ schema: "trace_stepper/1", model: "Net" }, {}));
+    const stop = new AbortController();
+    expect(await askTrace("a b", 12, { ask: "stepper" }, stop.signal)).toMatchObject({ model: "Net" });
+    const [address, options] = fake.mock.calls[0] as unknown as [string, RequestInit];
+    expect(address).toBe("/api/runs/a%20b/ask");
+    expect(options).toMatchObject({ method: "POST", headers: { "Content-Type": "application/json" } });
+    expect(JSON.parse(options.body as string)).toEqual({ kind: "trace", example: 12, question: { ask: "stepper" } });
+  });
+
+  it("does not blame the server for a question that was taken back", async () => {
+    const stop = new AbortController();
+    stop.abort();
+    vi.stubGlobal("fetch", () => Promise.reject(new DOMException("aborted", "AbortError")));
+    await expect(askTrace("r", 1, { ask: "loss" }, stop.signal)).rejects.toMatchObject({ name: "AbortError" });
   });
 
   it("knows when it is turned away", async () => {

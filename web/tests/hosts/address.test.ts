@@ -12,6 +12,7 @@ describe("the state of the views in the address", () => {
     ["step 0", { step: 0 }],
     ["a late step", { step: 123_456 }],
     ["switches", { log: true, logGradient: false }],
+    ["a stop of a trace", { tab: "trace", example: 0, position: 17, speed: 4, selected: "value:12:3,7" }],
     ["no smoothing", { smoothing: 0 }],
     ["numbers and axes", { smoothing: 0.87, axis: "time" }],
     [
@@ -31,6 +32,7 @@ describe("the state of the views in the address", () => {
   it("takes nonsense for the default", () => {
     expect(readState("?tab=nonsense&step=-3&smooth=7&x=&log=yes&runs=,,")).toEqual({ ...DEFAULT_STATE });
     expect(readState("?step=abc&smooth=")).toEqual(DEFAULT_STATE);
+    expect(readState("?example=-1&position=1.5&speed=0")).toEqual(DEFAULT_STATE);
   });
 });
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -23,6 +24,9 @@ __all__ = ["RULES", "ClassLoss"]
 
 _MANY = 1_000_000
 """With more float32 scores than this a loss's terms take the exponentials in float32 (error below 1e-7) to be quick."""
+
+_SLAB = 65_536
+"""Scores taken at a time."""
 
 
 class ClassLoss(Rule):
@@ -138,7 +142,9 @@ class ClassLoss(Rule):
             return Sum.of([], then="s/0", result=outputs[0][index], note="no target counts")
         if divisor != 1:
             columns.append(constant("1/N", 1 / divisor if divisor else math.nan, len(row)))
-        return Sum.of([single(" · ".join(c.name for c in columns), *columns)])
+        total = Sum.of([single(" · ".join(c.name for c in columns), *columns)])
+        # ln p is a score less ln of a sum of exponentials that is 1 or more: it is rounded like 1, however near 0.
+        return replace(total, inside=float(share.abs().sum()) / abs(divisor)) if self._normalizes else total
 
     def _counting(self, args: Arguments, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """(shares of the divisor, and of every q that is not 0 the row, the class, q and ln p) for some rows."""
@@ -150,13 +156,10 @@ class ClassLoss(Rule):
         row = (target != args.get("ignore_index", -100)).nonzero().reshape(-1)
         place = target[row]
         share = torch.ones(len(row), dtype=torch.float64) if weight is None else wide(weight.detach()[place])
-        scores = self._rows(args["input"].detach(), self._axis(args))[rows[row]]
-        log_share = wide(scores[torch.arange(len(row)), place])
+        scores, at = self._rows(args["input"].detach(), self._axis(args)), rows[row]
+        log_share = wide(scores[at, place])
         if self._normalizes:
-            exact = scores if scores.numel() > _MANY and scores.dtype == torch.float32 else wide(scores)
-            top = exact.amax(1, keepdim=True)
-            total = torch.exp(exact - top).sum(1, dtype=torch.float64)
-            log_share = log_share - wide(top[:, 0]) - torch.log(total)
+            log_share = log_share - _log_totals(scores, at)
         return share, row, place, share, log_share
 
     def _row(self, index: Index, shape: Sequence[int]) -> int:
@@ -194,6 +197,17 @@ class ClassLoss(Rule):
         if float(q[0, place]) != 0:
             blocks.append(single("-q", *columns, column("-q", index, -q[0, place]), *scale))
         return Sum.of(blocks, note="p - q: what the model says minus what the target says" if self._normalizes else "")
+
+
+def _log_totals(scores: Tensor, rows: Tensor) -> Tensor:
+    """ln Σ_c exp of some rows, a few rows at a time so that the work stays in the processor's cache."""
+    exact = len(rows) * scores.shape[1] <= _MANY or scores.dtype != torch.float32
+    totals: list[Tensor] = []
+    for some in rows.split(max(1, _SLAB // max(scores.shape[1], 1))):
+        slab = wide(scores[some]) if exact else scores[some]
+        top = slab.amax(1, keepdim=True)
+        totals.append(wide(top[:, 0]) + torch.log(wide(slab.sub_(top).exp_().sum(1))))
+    return torch.cat(totals) if totals else torch.zeros(0, dtype=torch.float64)
 
 
 RULES: tuple[Rule, ...] = (ClassLoss("cross_entropy"), ClassLoss("nll_loss"))

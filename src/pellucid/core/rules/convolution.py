@@ -124,7 +124,7 @@ class Convolution(Rule):
         """(batch, groups, channels of a group, places …)."""
         image = image.detach().to(arithmetic_dtype(image))
         image = image if image.ndim == self._rank + 2 else image[None]
-        return image.reshape(image.shape[0], link.groups, -1, *image.shape[2:])
+        return image.reshape(image.shape[0], link.groups, image.shape[1] // link.groups, *image.shape[2:])
 
     def _kernel(self, args: Arguments, link: Link, dtype: torch.dtype) -> Tensor:
         """(groups, small channels of a group, large channels of a group, places …)."""
@@ -161,7 +161,7 @@ class Convolution(Rule):
         image = self._batched(args["input"], link)
         kernel = self._kernel(args, link, image.dtype)
         value = (self._spread if self._transposed else self._read)(image, kernel, link)
-        value = value.reshape(value.shape[0], -1, *value.shape[3:])
+        value = value.flatten(1, 2)
         if args.get("bias") is not None:
             value = value + args["bias"].detach().reshape(-1, *[1] * self._rank)
         value = value if args["input"].ndim == self._rank + 2 else value[0]

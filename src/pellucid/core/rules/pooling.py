@@ -111,7 +111,7 @@ class MaxPool(Rule):
         """The numbers of the winners, shape of the output."""
         x, rank = args["input"].detach(), self._rank
         numbers = self._numbers(self._tables(args), x.shape[-rank:])
-        flat = x.reshape(*x.shape[:-rank], -1)
+        flat = x.flatten(x.dim() - rank)
         windows = torch.where(numbers >= 0, flat[..., numbers.clamp(min=0)], -torch.inf)
         unclear = torch.isnan(windows)
         top = torch.where(unclear.any(-1, keepdim=True), torch.nan, windows.amax(-1, keepdim=True))
@@ -125,8 +125,8 @@ class MaxPool(Rule):
     @override
     def forward(self, args: Arguments, outputs: Sequence[Tensor] | None = None) -> tuple[Tensor, ...]:
         x, best = args["input"].detach(), self._best(args)
-        lead = x.shape[: -self._rank]
-        values = torch.take_along_dim(x.reshape(*lead, -1), best.reshape(*lead, -1), -1).reshape(best.shape)
+        inner = x.dim() - self._rank
+        values = torch.take_along_dim(x.flatten(inner), best.flatten(inner), -1).reshape(best.shape)
         wanted = len(outputs) > 1 if outputs else bool(args.get("return_indices"))
         return (values, best) if wanted else (values,)
 
@@ -134,7 +134,7 @@ class MaxPool(Rule):
     def backward(self, args: Arguments, outputs: Sequence[Tensor], grads: Gradients) -> dict[str, Tensor]:
         x, best, grad = args["input"], self._best(args), upstream(outputs, grads)
         lead, size = math.prod(x.shape[: -self._rank]), math.prod(x.shape[-self._rank :])
-        numbers = best.reshape(lead, -1) + torch.arange(lead)[:, None] * size
+        numbers = best.reshape(lead, math.prod(best.shape[-self._rank :])) + torch.arange(lead)[:, None] * size
         return {"input": scatter_sum(grad, numbers, x.shape).to(x.dtype)}
 
     def _window(self, args: Arguments, index: Index) -> tuple[Tensor, Tensor]:

@@ -127,6 +127,17 @@ class Terms(Sequence[Term]):
         block = next(i for i, start in enumerate(self._starts[1:]) if place < start)
         return self._blocks[block].term(place - self._starts[block])
 
+    def at(self, index: Index) -> Term | None:
+        """The first term whose first factor is the entry at an index; None if there is none."""
+        wanted = torch.tensor(index, dtype=torch.int64)
+        for block in self._blocks:
+            where = block.columns[0].index
+            if where is not None and where.shape[1] == len(index):
+                found = (where == wanted).all(1).nonzero()
+                if len(found):
+                    return block.term(int(found[0]))
+        return None
+
     def by_label(self) -> dict[str, tuple[int, float]]:
         """How many terms have each label, and their exact sum."""
         found: dict[str, list[Tensor]] = {}
@@ -145,6 +156,8 @@ class Sum:
         then: What the operation makes of the sum, in LaTeX with ``s`` for the sum (``\\tanh(s)``); empty for nothing.
         result: The number explained: ``value``, or what ``then`` makes of it.
         note: What a person should know besides (a tie, a count), in words.
+        inside: The size of what cancels within the factors and is not seen in the terms, such as the 1 in
+            ln(1 + small): rounding grows with it.
 
     >>> Sum.of([single("input", column("input", (0,), 2.0), constant("alpha", 3.0))]).value
     6.0
@@ -155,6 +168,7 @@ class Sum:
     then: str = ""
     result: Number = field(default=math.nan)
     note: str = ""
+    inside: float = 0.0
 
     @classmethod
     def of(

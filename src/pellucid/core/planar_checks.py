@@ -1,0 +1,87 @@
+"""Checks of values at the vertices of convex cells: are they affine on each? Compiled."""
+
+# Every name in a compiled function is a number or an array that numba infers.
+# pyright: reportUnknownMemberType=false, reportUntypedFunctionDecorator=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+__all__ = ["affine_residual", "mean_inside", "widths"]
+
+
+@njit(cache=True, nogil=True)
+def affine_residual(xy, ring_start, ring_vertex, values):
+    """The largest difference, over all cells, of a vertex's values from those of the affine map through three others.
+
+    The three are those of a cell that span the most; the difference is weighed down by how far a thin triangle has to
+    be carried on, since it magnifies rounding by as much.
+    """
+    worst = 0.0
+    for cell in range(len(ring_start) - 1):
+        first, last = ring_start[cell], ring_start[cell + 1]
+        if last - first < 4:
+            continue
+        a = ring_vertex[first]
+        best, b, c = 0.0, -1, -1
+        for place in range(first + 1, last - 1):
+            for other in range(place + 1, last):
+                area = abs(_cross(xy, a, ring_vertex[place], ring_vertex[other]))
+                if area > best:
+                    best, b, c = area, ring_vertex[place], ring_vertex[other]
+        if b < 0:
+            continue
+        for place in range(first, last):
+            vertex = ring_vertex[place]
+            beta, gamma = _cross(xy, a, vertex, c) / best, _cross(xy, a, b, vertex) / best
+            if _cross(xy, a, b, c) < 0:
+                beta, gamma = -beta, -gamma
+            carried = max(1.0, abs(1.0 - beta - gamma) + abs(beta) + abs(gamma))
+            for output in range(values.shape[1]):
+                expected = (
+                    (1.0 - beta - gamma) * values[a, output] + beta * values[b, output] + gamma * values[c, output]
+                )
+                worst = max(worst, abs(expected - values[vertex, output]) / carried)
+    return worst
+
+
+@njit(cache=True, nogil=True)
+def _cross(xy, a, b, c):
+    """Twice the area of a triangle of vertices."""
+    return (xy[b, 0] - xy[a, 0]) * (xy[c, 1] - xy[a, 1]) - (xy[b, 1] - xy[a, 1]) * (xy[c, 0] - xy[a, 0])
+
+
+@njit(cache=True, nogil=True)
+def mean_inside(xy, ring_start, ring_vertex, values, weights):
+    """A point inside each cell as a mean of its vertices, and the same mean of their values.
+
+    With ``weights`` 0 all vertices count alike, else more and more along the ring.
+    """
+    cells = len(ring_start) - 1
+    points, means = np.zeros((cells, 2)), np.zeros((cells, values.shape[1]))
+    for cell in range(cells):
+        total = 0.0
+        for place in range(ring_start[cell], ring_start[cell + 1]):
+            share = 1.0 + weights * (place - ring_start[cell])
+            vertex = ring_vertex[place]
+            total += share
+            points[cell] += share * xy[vertex]
+            means[cell] += share * values[vertex]
+        points[cell] /= total
+        means[cell] /= total
+    return points, means
+
+
+@njit(cache=True, nogil=True)
+def widths(xy, ring_start, ring_vertex, areas):
+    """Of each cell its area over its longest reach from its first vertex."""
+    found = np.empty(len(areas))
+    for cell in range(len(areas)):
+        a, reach = ring_vertex[ring_start[cell]], 0.0
+        for place in range(ring_start[cell] + 1, ring_start[cell + 1]):
+            b = ring_vertex[place]
+            reach = max(reach, np.hypot(xy[b, 0] - xy[a, 0], xy[b, 1] - xy[a, 1]))
+        found[cell] = areas[cell] / max(reach, 1e-300)
+    return found
