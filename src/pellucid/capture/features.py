@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pellucid.data.batches_of import Batches, batches_of
 from pellucid.errors import SettingsError
 
 __all__ = ["Classifier", "FeatureBatch", "evaluating", "find_classifier", "read_features"]
@@ -90,15 +89,15 @@ def find_classifier(model: nn.Module, inputs: Tensor) -> Classifier:
 
 
 def read_features(
-    model: nn.Module, loader: Batches, classifier: Classifier, *, device: torch.device | None = None
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], classifier: Classifier
 ) -> Iterator[FeatureBatch]:
     """The classifier's input, the targets and the model's output of every batch; one forward pass each."""
     held: list[Tensor] = []
     handle = classifier.module.register_forward_pre_hook(lambda _module, given: held.append(given[0]))
-    where = device or next((p.device for p in model.parameters()), torch.device("cpu"))
+    where = next((one.device for one in model.parameters()), torch.device("cpu"))
     try:
         with evaluating(model):
-            for inputs, targets in batches_of(loader):
+            for inputs, targets in batches:
                 held.clear()
                 output = _first_tensor(model(inputs.to(where)))
                 features = held[-1]

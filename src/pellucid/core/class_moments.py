@@ -185,7 +185,9 @@ class ClassScatter:
         weight: The classifier's, (classes, features); None to leave its decisions out.
         bias: The classifier's, (classes,); None for none.
         nearest_to: The centres that the nearest one is looked for among (the training set's); None for ``centres``.
-        dtype: What the residuals are multiplied in: float32 for float32 features, float64 for float64.
+
+    What is measured of residuals is float64 throughout, so that any cut into batches gives the same to 1e-12 or so;
+    the two decisions are taken in the features' own type.
     """
 
     SUMS = ("squared", "projected", "inside", "right", "right_by_centre", "mismatched", "along")
@@ -196,8 +198,6 @@ class ClassScatter:
         weight: Tensor | None = None,
         bias: Tensor | None = None,
         nearest_to: Centres | None = None,
-        *,
-        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.centres, classes = centres, len(centres.counts)
         device = centres.means.device
@@ -214,30 +214,30 @@ class ClassScatter:
         self.right_by_centre = torch.zeros_like(self.right)
         self.mismatched = torch.zeros_like(self.right)
         """Examples of a class on which classifier and nearest centre differ."""
-        self.dtype = dtype
-        self._ready = _Prepared(centres, nearest_to or centres, weight, bias, dtype)
+        self._weight, self._bias, self._nearest_to = weight, bias, nearest_to or centres
+        self._deciders: dict[torch.dtype, _Decider] = {}
 
     def update(self, features: Tensor, labels: Tensor, decisions: Tensor | None = None) -> None:
         """Add a batch; ``decisions`` are the model's own classes, (examples,), where they are known."""
         features, labels = check_batch(features, labels, len(self.squared), self.centres.means.shape[1])
         if not len(features):
             return
-        ready = self._ready
-        features = features.to(self.dtype)
-        residual = features - ready.means[labels]
-        squared = torch.linalg.vector_norm(residual, dim=1).double().square_()
-        self.squared.index_add_(0, labels, squared)
-        along = (residual @ ready.directions).double().square_()
+        residual = features.double() - self.centres.means[labels]
+        self.squared.index_add_(0, labels, torch.linalg.vector_norm(residual, dim=1).square_())
+        along = (residual @ self.centres.directions.T).square_()
         self.along += along.sum(dim=0)
         self.inside.index_add_(0, labels, along.sum(dim=1))
-        self.projected.index_add_(0, labels, along @ ready.inverse)
+        self.projected.index_add_(0, labels, along @ (1 / self.centres.strengths))
         self._decide(features, labels, decisions)
 
     def _decide(self, features: Tensor, labels: Tensor, decisions: Tensor | None) -> None:
         """Count whom the classifier and the nearest centre take each example for."""
-        ready = self._ready
-        if decisions is None and ready.weight is None:
+        if decisions is None and self._weight is None:
             return
+        ready = self._deciders.get(features.dtype)
+        if ready is None:
+            ready = _Decider(self._nearest_to, self._weight, self._bias, features.dtype)
+            self._deciders[features.dtype] = ready
         nearest = ready.nearest(features)
         if decisions is None:
             decisions = ready.classify(features)
@@ -247,24 +247,6 @@ class ClassScatter:
             ("mismatched", decisions != nearest),
         ):
             getattr(self, name).add_(torch.bincount(labels[hit], minlength=len(self.squared)))
-
-    def finish(self) -> dict[str, Tensor]:
-        """The sums about the exact means.
-
-        The batches were centred on means rounded to the features' own type, which loses nothing (close numbers subtract
-        exactly) and is put right here: Σ‖h − c‖² = Σ‖h − μ‖² + n‖μ − c‖².
-        """
-        sums = {name: getattr(self, name).clone() for name in self.SUMS}
-        missed = self.centres.means - self._ready.means.double()
-        counts = self.centres.counts.double()
-        along = (missed @ self.centres.directions.T).square_()
-        sums["squared"] -= counts * missed.square().sum(dim=1)
-        sums["along"] -= counts @ along
-        sums["inside"] -= counts * along.sum(dim=1)
-        sums["projected"] -= counts * (along @ self._ready.inverse)
-        for name in ("squared", "inside", "projected", "along"):
-            sums[name].clamp_(min=0)
-        return sums
 
     def merge(self, other: ClassScatter) -> None:
         """Take in what another gathered about the same centres on other examples."""
@@ -290,15 +272,10 @@ class ClassScatter:
             getattr(self, name).copy_(state[name])
 
 
-class _Prepared:
-    """What a second pass multiplies by, in the type that it multiplies in."""
+class _Decider:
+    """Nearest centre and classifier, in the features' own type."""
 
-    def __init__(
-        self, centres: Centres, nearest: Centres, weight: Tensor | None, bias: Tensor | None, dtype: torch.dtype
-    ) -> None:
-        self.means = centres.means.to(dtype)
-        self.directions = centres.directions.T.to(dtype).contiguous()
-        self.inverse = 1 / centres.strengths
+    def __init__(self, nearest: Centres, weight: Tensor | None, bias: Tensor | None, dtype: torch.dtype) -> None:
         self.overall = nearest.overall.to(dtype)
         self.towards = nearest.centred.T.to(dtype).contiguous()
         missed = nearest.overall - self.overall.double()

@@ -46,22 +46,34 @@ def measure_angles(vectors: Tensor) -> Angles:
     """The cosines between each two rows of (C, d), C ≥ 2, a tile at a time."""
     count = len(vectors)
     units, ideal = unit_rows(vectors), -1.0 / (count - 1)
-    pairs = count * (count - 1)
-    total = square = gap = log_total = log_square = 0.0
-    largest = -1.0
+    cosines, logs = _Running(), _Running()
+    gap, largest = 0.0, -1.0
     for tile, own in _tiles(units):
         others = tile[~own].double()
-        total += float(others.sum())
         gap += float((others - ideal).abs().sum())
-        square += float((others - ideal).square().sum())
         largest = max(largest, float(others.max()))
-        logs = -0.5 * torch.log((2 - 2 * others).clamp_(min=1e-300))
-        log_total += float(logs.sum())
-        log_square += float(logs.square().sum())
-    mean, log_mean = total / pairs, log_total / pairs
-    variance = square / pairs - (mean - ideal) ** 2
-    log_variance = log_square / pairs - log_mean**2
-    return Angles(mean, max(variance, 0.0) ** 0.5, gap / pairs, largest, log_mean, max(log_variance, 0.0) ** 0.5)
+        cosines.add(others)
+        logs.add(-0.5 * torch.log((2 - 2 * others).clamp_(min=1e-300)))
+    return Angles(cosines.mean, cosines.std, gap / cosines.count, largest, logs.mean, logs.std)
+
+
+class _Running:
+    """Mean and standard deviation of tiles, each centred by itself (Chan, Golub, LeVeque 1979)."""
+
+    def __init__(self) -> None:
+        self.count, self.mean, self.squares = 0, 0.0, 0.0
+
+    def add(self, values: Tensor) -> None:
+        count, mean = len(values), float(values.mean())
+        step, total = mean - self.mean, self.count + count
+        self.squares += float((values - mean).square().sum()) + step**2 * self.count * count / total
+        self.mean += step * count / total
+        self.count = total
+
+    @property
+    def std(self) -> float:
+        """The population's."""
+        return (self.squares / self.count) ** 0.5
 
 
 def distance_variance(centred: Tensor, within: Tensor) -> tuple[float, float]:

@@ -16,17 +16,18 @@ _SIMPLEX_CLASSES = 4096
 """Zhu's forms need the classes × classes matrix in one piece; above this they are left out."""
 
 
-def measure_variability(centres: Centres, sums: dict[str, Tensor]) -> dict[str, float]:
+def measure_variability(scatter: ClassScatter) -> dict[str, float]:
     """NC1 in its forms: how small the within-class scatter is beside the distances of the centres."""
+    centres = scatter.centres
     present, counts = centres.present, centres.counts.double()
     examples, classes = float(counts.sum()), int(present.sum())
-    nc1 = float(sums["projected"].sum()) / examples
-    within, between = float(sums["squared"].sum()) / examples, float(centres.strengths.sum()) / classes
-    own = (sums["squared"] / counts)[present]
+    nc1 = float(scatter.projected.sum()) / examples
+    within, between = float(scatter.squared.sum()) / examples, float(centres.strengths.sum()) / classes
+    own = (scatter.squared / counts)[present]
     mean, largest = distance_variance(centres.centred[present], own)
     rank = len(centres.strengths)
     # Along each of the centres' directions: signal λ/C beside noise, mean squared residual.
-    noise = sums["along"] / examples
+    noise = scatter.along / examples
     return {
         "nc1": nc1 if rank else math.nan,
         "nc1_notebook": nc1 * classes if rank else math.nan,
@@ -36,7 +37,7 @@ def measure_variability(centres: Centres, sums: dict[str, Tensor]) -> dict[str, 
         "signal_to_noise": float((centres.strengths / classes).sum() / noise.sum())
         if float(noise.sum()) > 0
         else math.inf,
-        "noise_inside": float(sums["inside"].sum() / sums["squared"].sum()) if within > 0 else math.nan,
+        "noise_inside": float(scatter.inside.sum() / scatter.squared.sum()) if within > 0 else math.nan,
     }
 
 

@@ -88,7 +88,7 @@ def measure_neural_collapse(
     walk = _walk_model(model, loader) if model is not None else _walk_features(features, labels)
     weight = walk.weight if weight is None else torch.as_tensor(weight)
     bias = walk.bias if bias is None else torch.as_tensor(bias)
-    means, dtype = _first_pass(walk, classes or (None if weight is None else len(weight)))
+    means = _first_pass(walk, classes or (None if weight is None else len(weight)))
     _check_classifier(weight, bias, means)
     found = Centres.of(means, overall=overall)
     if int(found.present.sum()) < 2:
@@ -100,8 +100,8 @@ def measure_neural_collapse(
     nearest = found
     if centres_from is not None:
         other = _walk_model(model, centres_from) if model is not None else _walk_features(*centres_from)
-        nearest = Centres.of(_first_pass(other, means.classes)[0], overall=overall)
-    scatter = ClassScatter(found, weight, bias, nearest, dtype=dtype)
+        nearest = Centres.of(_first_pass(other, means.classes), overall=overall)
+    scatter = ClassScatter(found, weight, bias, nearest)
     for h, y, decided in walk.read():
         scatter.update(h, y, decided)
     return _describe(found, scatter, weight, bias, layer=walk.layer, split=split, class_names=tuple(class_names))
@@ -118,8 +118,8 @@ def _describe(
     class_names: tuple[str, ...],
 ) -> NeuralCollapse:
     """Every measure, beside what it was computed from."""
-    sums, present = scatter.finish(), centres.present
-    values = measure_variability(centres, sums) | measure_centres(centres)
+    present = centres.present
+    values = measure_variability(scatter) | measure_centres(centres)
     decided = {"accuracy": float("nan"), "nearest_centre_accuracy": float("nan"), "nc4": float("nan")}
     if weight is not None:
         values |= measure_classifier(weight[present.to(weight.device)]) | measure_duality(centres, weight, bias)
@@ -144,14 +144,14 @@ def _describe(
         nearest_centre_accuracy=decided["nearest_centre_accuracy"],
         quantities=tuple(_quantity(name, one, values, errors) for name, one in CATALOGUE.items() if name in values),
         counts=counts.cpu().numpy(),
-        within=(sums["squared"] / counts).cpu().numpy(),
+        within=(scatter.squared / counts).cpu().numpy(),
         centre_norms=torch.linalg.vector_norm(centres.centred, dim=1).cpu().numpy(),
         classifier_norms=np.zeros(0)
         if weight is None
         else torch.linalg.vector_norm(weight.double(), dim=1).cpu().numpy(),
         cosines=cosines.cpu().numpy(),
         strengths=centres.strengths.cpu().numpy(),
-        strengths_within=(sums["along"] / float(counts.sum())).cpu().numpy(),
+        strengths_within=(scatter.along / float(counts.sum())).cpu().numpy(),
         inside=values["noise_inside"],
     )
 
@@ -171,17 +171,24 @@ def _quantity(name: str, one: Measure, values: dict[str, float], errors: dict[st
 
 
 def _rounding(scatter: ClassScatter, values: dict[str, float]) -> dict[str, float]:
-    """How far rounding can have moved what was multiplied in the features' own type.
+    """How far float64 can have moved each measure, the features being taken as exact.
 
-    A product of d terms in a type of unit roundoff u is off by about u√d of the sum of its terms' sizes (Higham and
-    Mary 2019, in probability), its square by twice that. What is float64 throughout gets that type's.
+    A product of d terms is off by about u√d of their sizes (Higham and Mary 2019, in probability), its square by twice
+    that; a centre is off by u of its distance from 0, which counts as much as it exceeds the residuals.
     """
-    width = scatter.centres.means.shape[1]
-    relative = 2 * torch.finfo(scatter.dtype).eps * width**0.5
-    measured = ("nc1", "nc1_notebook", "trace_ratio", "cdnv", "cdnv_largest", "signal_to_noise", "noise_inside")
-    double = 2 * torch.finfo(torch.float64).eps * width**0.5
+    centres, unit = scatter.centres, torch.finfo(torch.float64).eps
+    width = centres.means.shape[1]
+    product = 2 * unit * width**0.5
+    within = float(scatter.squared.sum() / centres.counts.sum()) ** 0.5
+    offset = unit * float(centres.overall.norm())
+    residual = product + (2 * offset / within if within > offset else 1.0)
+    noisy = ("nc1", "nc1_notebook", "trace_ratio", "cdnv", "cdnv_largest", "signal_to_noise", "noise_inside")
     return {
-        name: abs(value) * relative if name in measured else double for name, value in values.items() if name != "nc4"
+        name: abs(value) * residual
+        if name in noisy
+        else product + offset / max(float(centres.strengths.sum()) ** 0.5, unit)
+        for name, value in values.items()
+        if name != "nc4"
     }
 
 
@@ -201,7 +208,7 @@ def _walk_model(model: nn.Module, loader: Batches | None) -> _Walk:
     classifier = find_classifier(model, first[:1].to(where))
 
     def read() -> Iterator[_Batch]:
-        for batch in read_features(model, loader, classifier):
+        for batch in read_features(model, batches_of(loader), classifier):
             yield batch.features, batch.targets, batch.outputs.argmax(dim=1)
 
     return _Walk(read, classifier.name, classifier.weight, classifier.bias)
@@ -221,16 +228,15 @@ def _walk_features(features: Any, labels: Any) -> _Walk:
     return _Walk(read, "", None, None)
 
 
-def _first_pass(walk: _Walk, classes: int | None) -> tuple[ClassMeans, torch.dtype]:
-    """The class means, and the type to measure in."""
-    means, dtype = None, torch.float32
+def _first_pass(walk: _Walk, classes: int | None) -> ClassMeans:
+    """The class means."""
+    means = None
     for features, labels, _ in walk.read():
         if means is None:
-            dtype = torch.float64 if features.dtype == torch.float64 else torch.float32
             means = ClassMeans(classes or _count_classes(walk), features.shape[-1], features.device)
         means.update(features, labels)
     assert means is not None  # batches_of refuses empty data
-    return means, dtype
+    return means
 
 
 def _count_classes(walk: _Walk) -> int:
