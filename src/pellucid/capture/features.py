@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pellucid.errors import SettingsError
 
-__all__ = ["Classifier", "FeatureBatch", "evaluating", "find_classifier", "read_features"]
+__all__ = ["Classifier", "FeatureBatch", "evaluating", "find_classifier", "first_tensor", "read_features"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def find_classifier(model: nn.Module, inputs: Tensor) -> Classifier:
     ]
     try:
         with evaluating(model):
-            output = _first_tensor(model(inputs))
+            output = first_tensor(model(inputs))
     finally:
         for handle in handles:
             handle.remove()
@@ -99,14 +99,14 @@ def read_features(
         with evaluating(model):
             for inputs, targets in batches:
                 held.clear()
-                output = _first_tensor(model(inputs.to(where)))
+                output = first_tensor(model(inputs.to(where)))
                 features = held[-1]
                 yield FeatureBatch(features.reshape(len(inputs), -1), targets.to(where), output)
     finally:
         handle.remove()
 
 
-def _first_tensor(output: Any) -> Tensor:
+def first_tensor(output: Any) -> Tensor:
     """The logits among what a model returns."""
     if isinstance(output, Tensor):
         return output
