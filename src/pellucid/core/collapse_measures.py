@@ -9,11 +9,29 @@ from torch import Tensor
 
 from pellucid.core.class_moments import Centres, ClassScatter
 from pellucid.core.collapse_geometry import distance_variance, measure_angles, normalised_gap, spread, unit_rows
+from pellucid.core.collapse_references import measure_imbalance, measure_reference
 
-__all__ = ["measure_centres", "measure_classifier", "measure_decisions", "measure_duality", "measure_variability"]
+__all__ = [
+    "measure_centres",
+    "measure_classifier",
+    "measure_collapse",
+    "measure_decisions",
+    "measure_duality",
+    "measure_variability",
+]
 
 _SIMPLEX_CLASSES = 4096
 """Zhu's forms need the classes × classes matrix in one piece; above this they are left out."""
+
+
+def measure_collapse(scatter: ClassScatter, weight: Tensor | None, bias: Tensor | None) -> dict[str, float]:
+    """Every measure of one set of features and of the classifier on top, if there is one, by its name."""
+    centres = scatter.centres
+    found = measure_variability(scatter) | measure_centres(centres) | measure_imbalance(centres, weight)
+    if weight is None:
+        return found
+    found |= measure_classifier(weight[centres.present.to(weight.device)]) | measure_duality(centres, weight, bias)
+    return found | measure_decisions(scatter)
 
 
 def measure_variability(scatter: ClassScatter) -> dict[str, float]:
@@ -55,7 +73,7 @@ def measure_classifier(weight: Tensor) -> dict[str, float]:
 def _configuration(vectors: Tensor, stem: str) -> dict[str, float]:
     lengths = torch.linalg.vector_norm(vectors, dim=1)
     angles = measure_angles(vectors)
-    found = {
+    found = measure_reference(vectors, stem, angles.largest) | {
         f"equinorm_{stem}": spread(lengths),
         f"equinorm_{stem}_notebook": spread(lengths, unbiased=True),
         f"equiangular_{stem}": angles.std,

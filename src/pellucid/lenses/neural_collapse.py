@@ -2,43 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pellucid.capture.features import find_classifier, read_features
+from pellucid.capture.feature_walk import FeatureWalk, walk_model, walk_tensors
 from pellucid.core.class_moments import Centres, ClassMeans, ClassScatter
-from pellucid.core.collapse_geometry import unit_rows
-from pellucid.core.collapse_measures import (
-    measure_centres,
-    measure_classifier,
-    measure_decisions,
-    measure_duality,
-    measure_variability,
-)
+from pellucid.core.collapse_measures import measure_collapse
+from pellucid.core.outlier_geometry import area_under_curve, class_space_share, measure_orthogonality
+from pellucid.core.residual_covariance import ResidualCovariance, decompose_squared_error, variability_index
 from pellucid.data.batches_of import Batches, batches_of
 from pellucid.errors import DataError, SettingsError
-from pellucid.lenses.collapse_catalogue import CATALOGUE, Measure
-from pellucid.results.neural_collapse import CollapseQuantity, NeuralCollapse
+from pellucid.lenses.collapse_description import describe_collapse
+from pellucid.results.neural_collapse import NeuralCollapse
 
 __all__ = ["measure_neural_collapse"]
 
-_MOST_COSINES = 1024
-_Batch = tuple[Tensor, Tensor, "Tensor | None"]
+_GIVEN_BATCH = 4096
 
 
 @dataclass(frozen=True)
-class _Walk:
-    """Features to be read twice, and the classifier on top of them."""
+class _Question:
+    """What is asked of one walk over the features."""
 
-    read: Callable[[], Iterator[_Batch]]
-    layer: str
     weight: Tensor | None
     bias: Tensor | None
+    classes: int | None
+    overall: str
+    covariance: bool
+    weight_decay: float
+    centres_from: FeatureWalk | None
+    outliers: FeatureWalk | None
 
 
 def measure_neural_collapse(
@@ -54,6 +52,12 @@ def measure_neural_collapse(
     class_names: Sequence[str] = (),
     split: str = "",
     overall: str = "classes",
+    covariance: bool = False,
+    weight_decay: float = 0.0,
+    outliers: Any = None,
+    bootstrap: int = 0,
+    seed: int = 0,
+    memory: int = 1 << 30,
 ) -> NeuralCollapse:
     """Has the network collapsed? NC1–NC4 of Papyan, Han and Donoho (2020) and their relatives, in two passes.
 
@@ -62,7 +66,7 @@ def measure_neural_collapse(
 
     Args:
         model: A classifier whose output comes from a linear layer; its input there are the features.
-        loader: (inputs, class numbers) batches, walked twice.
+        loader: (inputs, class numbers) batches.
         features: In place of model and loader: (examples, features).
         labels: Their classes, (examples,) integers.
         weight: The classifier's, (classes, features); without it only the features are judged.
@@ -72,6 +76,16 @@ def measure_neural_collapse(
         class_names: What they are called.
         split: What to call the data.
         overall: ``classes``: the global mean is that of the class means (the authors' notebook); ``examples``: of all.
+        covariance: Also what needs the features × features covariance (8·d² bytes): VCI and, with a classifier, the three
+            parts of the squared error.
+        weight_decay: λ of ½λ(‖W‖² + ‖b‖²) in that error.
+        outliers: Inputs that belong to no class (a loader, or a tensor; features where features were given), for NC5
+            and NECO.
+        bootstrap: So many resamples of the examples within each class give 95 % percentile intervals; each costs one
+            measurement. Features must fit in ``memory``.
+        seed: Of the resampling.
+        memory: Bytes for keeping a model's features after its forward pass. What needs more is run through the model
+            twice, and ``loader`` must then give the same examples both times.
 
     Returns:
         Every measure with its convention, source and rounding error: 0 (or ``collapsed``) is full collapse.
@@ -85,150 +99,126 @@ def measure_neural_collapse(
     >>> round(found["nc1"], 12), round(found["nc3"], 7)
     (0.0, 0.0)
     """
-    walk = _walk_model(model, loader) if model is not None else _walk_features(features, labels)
-    weight = walk.weight if weight is None else torch.as_tensor(weight)
-    bias = walk.bias if bias is None else torch.as_tensor(bias)
-    means = _first_pass(walk, classes or (None if weight is None else len(weight)))
+    walk = _walk(model, loader, features, labels, memory)
+    question = _Question(
+        walk.weight if weight is None else torch.as_tensor(weight),
+        walk.bias if bias is None else torch.as_tensor(bias),
+        classes,
+        overall,
+        covariance,
+        weight_decay,
+        None if centres_from is None else _walk_again(model, centres_from, memory),
+        None if outliers is None else _walk_foreign(model, outliers, memory),
+    )
+    centres, scatter, values = _measure(walk, question)
+    intervals = _resample(walk, question, bootstrap, seed) if bootstrap else {}
+    return describe_collapse(
+        centres,
+        scatter,
+        question.weight,
+        values,
+        layer=walk.layer,
+        split=split,
+        class_names=tuple(class_names),
+        intervals=intervals,
+        resamples=bootstrap,
+    )
+
+
+def _measure(walk: FeatureWalk, question: _Question) -> tuple[Centres, ClassScatter, dict[str, float]]:
+    """Both passes, and every measure."""
+    weight, bias = question.weight, question.bias
+    means = _first_pass(walk, question.classes or (None if weight is None else len(weight)))
     _check_classifier(weight, bias, means)
-    found = Centres.of(means, overall=overall)
-    if int(found.present.sum()) < 2:
+    centres = Centres.of(means, overall=question.overall)
+    if int(centres.present.sum()) < 2:
         raise DataError(
             "only one class has examples, and collapse is about several",
             place="labels",
             remedy="give examples of at least two classes",
         )
-    nearest = found
-    if centres_from is not None:
-        other = _walk_model(model, centres_from) if model is not None else _walk_features(*centres_from)
-        nearest = Centres.of(_first_pass(other, means.classes), overall=overall)
-    scatter = ClassScatter(found, weight, bias, nearest)
+    nearest = centres
+    if question.centres_from is not None:
+        nearest = Centres.of(_first_pass(question.centres_from, means.classes), overall=question.overall)
+    scatter = ClassScatter(centres, weight, bias, nearest)
+    full = ResidualCovariance(centres) if question.covariance else None
+    shares: list[Tensor] = []
     for h, y, decided in walk.read():
         scatter.update(h, y, decided)
-    return _describe(found, scatter, weight, bias, layer=walk.layer, split=split, class_names=tuple(class_names))
+        if full is not None:
+            full.update(h, y)
+        if question.outliers is not None:
+            shares.append(class_space_share(h, nearest))
+    values = measure_collapse(scatter, weight, bias)
+    if full is not None:
+        values |= {"vci": variability_index(full)}
+        values |= {} if weight is None else decompose_squared_error(full, weight, bias, question.weight_decay)
+    if question.outliers is not None:
+        values |= _beside_outliers(question.outliers, nearest, torch.cat(shares))
+    return centres, scatter, values
 
 
-def _describe(
-    centres: Centres,
-    scatter: ClassScatter,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    *,
-    layer: str,
-    split: str,
-    class_names: tuple[str, ...],
-) -> NeuralCollapse:
-    """Every measure, beside what it was computed from."""
-    present = centres.present
-    values = measure_variability(scatter) | measure_centres(centres)
-    decided = {"accuracy": float("nan"), "nearest_centre_accuracy": float("nan"), "nc4": float("nan")}
-    if weight is not None:
-        values |= measure_classifier(weight[present.to(weight.device)]) | measure_duality(centres, weight, bias)
-        decided = measure_decisions(scatter)
-        values["nc4"] = decided["nc4"]
-    errors = _rounding(scatter, values)
-    counts = centres.counts
-    kept = centres.centred[present]
-    cosines = unit_rows(kept) @ unit_rows(kept).T if len(kept) <= _MOST_COSINES else kept.new_zeros(0, 0)
-    classes, width = centres.means.shape
-    return NeuralCollapse(
-        layer=layer,
-        split=split,
-        examples=int(counts.sum()),
-        classes=classes,
-        features=width,
-        class_names=class_names,
-        empty_classes=tuple(torch.nonzero(counts == 0).flatten().tolist()),
-        single_classes=tuple(torch.nonzero(counts == 1).flatten().tolist()),
-        reference=_reference(int(present.sum()), width),
-        accuracy=decided["accuracy"],
-        nearest_centre_accuracy=decided["nearest_centre_accuracy"],
-        quantities=tuple(_quantity(name, one, values, errors) for name, one in CATALOGUE.items() if name in values),
-        counts=counts.cpu().numpy(),
-        within=(scatter.squared / counts).cpu().numpy(),
-        centre_norms=torch.linalg.vector_norm(centres.centred, dim=1).cpu().numpy(),
-        classifier_norms=np.zeros(0)
-        if weight is None
-        else torch.linalg.vector_norm(weight.double(), dim=1).cpu().numpy(),
-        cosines=cosines.cpu().numpy(),
-        strengths=centres.strengths.cpu().numpy(),
-        strengths_within=(scatter.along / float(counts.sum())).cpu().numpy(),
-        inside=values["noise_inside"],
-    )
-
-
-def _quantity(name: str, one: Measure, values: dict[str, float], errors: dict[str, float]) -> CollapseQuantity:
-    return CollapseQuantity(
-        name=name,
-        group=one.group,
-        label=one.label,
-        formula=one.formula,
-        value=values[name],
-        collapsed=one.collapsed,
-        error=errors.get(name, float("nan")),
-        source=one.source,
-        note=one.note,
-    )
-
-
-def _rounding(scatter: ClassScatter, values: dict[str, float]) -> dict[str, float]:
-    """How far float64 can have moved each measure, the features being taken as exact.
-
-    A product of d terms is off by about u√d of their sizes (Higham and Mary 2019, in probability), its square by twice
-    that; a centre is off by u of its distance from 0, which counts as much as it exceeds the residuals.
-    """
-    centres, unit = scatter.centres, torch.finfo(torch.float64).eps
-    width = centres.means.shape[1]
-    product = 2 * unit * width**0.5
-    within = float(scatter.squared.sum() / centres.counts.sum()) ** 0.5
-    offset = unit * float(centres.overall.norm())
-    residual = product + (2 * offset / within if within > offset else 1.0)
-    noisy = ("nc1", "nc1_notebook", "trace_ratio", "cdnv", "cdnv_largest", "signal_to_noise", "noise_inside")
+def _beside_outliers(outliers: FeatureWalk, centres: Centres, own: Tensor) -> dict[str, float]:
+    """NC5 and how well NECO's score tells the classes' examples from the others."""
+    means, shares = ClassMeans(1, centres.means.shape[1], centres.means.device), []
+    for h, y, _ in outliers.read():
+        means.update(h, torch.zeros(len(y), dtype=torch.int64, device=h.device))
+        shares.append(class_space_share(h, centres))
     return {
-        name: abs(value) * residual
-        if name in noisy
-        else product + offset / max(float(centres.strengths.sum()) ** 0.5, unit)
-        for name, value in values.items()
-        if name != "nc4"
+        "nc5": measure_orthogonality(centres, means.means()[0]),
+        "neco_auroc": area_under_curve(own, torch.cat(shares)),
     }
 
 
-def _reference(classes: int, width: int) -> str:
-    """What the centres would be at the global optimum, by the regime (Papyan et al. 2020; Jiang et al. 2023)."""
-    if classes <= width + 1:
-        return "simplex ETF"
-    return "orthoplex" if classes <= 2 * width else "softmax code"
+def _resample(walk: FeatureWalk, question: _Question, times: int, seed: int) -> dict[str, tuple[float, float]]:
+    """The middle 95 % of every measure over resamples."""
+    if not walk.cheap:
+        raise SettingsError(
+            f"the features need more than the {walk.memory:,} bytes of memory that they may take, and every resample "
+            "would run the model twice",
+            place="bootstrap",
+            remedy="raise memory=, or measure fewer examples",
+        )
+    generator = np.random.default_rng(seed)
+    asked = replace(question, classes=question.classes or _count_classes(walk))
+    drawn = [_measure(walk.resampled(generator), asked)[2] for _ in range(times)]
+    found: dict[str, tuple[float, float]] = {}
+    for name in drawn[0]:
+        values = np.array([one.get(name, np.nan) for one in drawn])
+        if np.isfinite(values).all():
+            low, high = np.quantile(values, [0.025, 0.975])
+            found[name] = (float(low), float(high))
+    return found
 
 
-def _walk_model(model: nn.Module, loader: Batches | None) -> _Walk:
-    """The features of a model's classifier."""
-    if loader is None:
-        raise SettingsError("a model without data", place="loader", remedy="give a loader of (inputs, class numbers)")
-    first, _ = next(iter(batches_of(loader)))
-    where = next((one.device for one in model.parameters()), torch.device("cpu"))
-    classifier = find_classifier(model, first[:1].to(where))
-
-    def read() -> Iterator[_Batch]:
-        for batch in read_features(model, batches_of(loader), classifier):
-            yield batch.features, batch.targets, batch.outputs.argmax(dim=1)
-
-    return _Walk(read, classifier.name, classifier.weight, classifier.bias)
-
-
-def _walk_features(features: Any, labels: Any) -> _Walk:
-    """Features that were given."""
+def _walk(model: nn.Module | None, loader: Batches | None, features: Any, labels: Any, memory: int) -> FeatureWalk:
+    """What the caller gave."""
+    if model is not None:
+        if loader is None:
+            raise SettingsError(
+                "a model without data", place="loader", remedy="give a loader of (inputs, class numbers)"
+            )
+        return walk_model(model, lambda: batches_of(loader), memory=memory)
     if features is None or labels is None:
         raise SettingsError(
             "there is nothing to measure", place="model", remedy="give model and loader, or features= and labels="
         )
-
-    def read() -> Iterator[_Batch]:
-        for h, y in batches_of((features, labels), size=4096):
-            yield h, y, None
-
-    return _Walk(read, "", None, None)
+    return walk_tensors(lambda: batches_of((features, labels), size=_GIVEN_BATCH))
 
 
-def _first_pass(walk: _Walk, classes: int | None) -> ClassMeans:
+def _walk_again(model: nn.Module | None, data: Any, memory: int) -> FeatureWalk:
+    """Other data of the same kind."""
+    return _walk(model, data, None, None, memory) if model is not None else _walk(None, None, *data, memory)
+
+
+def _walk_foreign(model: nn.Module | None, data: Any, memory: int) -> FeatureWalk:
+    """Data without class numbers, or with some that do not matter."""
+    if isinstance(data, Tensor | np.ndarray):
+        data = (data, np.zeros(len(data), dtype=np.int64))
+    return _walk_again(model, data, memory)
+
+
+def _first_pass(walk: FeatureWalk, classes: int | None) -> ClassMeans:
     """The class means."""
     means = None
     for features, labels, _ in walk.read():
@@ -239,7 +229,7 @@ def _first_pass(walk: _Walk, classes: int | None) -> ClassMeans:
     return means
 
 
-def _count_classes(walk: _Walk) -> int:
+def _count_classes(walk: FeatureWalk) -> int:
     """One more than the largest label."""
     return 1 + max((int(labels.max()) for _, labels, _ in walk.read() if len(labels)), default=-1)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from pellucid.results.base import Result
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = ["CollapseQuantity", "NeuralCollapse"]
 
@@ -25,6 +28,8 @@ class CollapseQuantity:
     error: float  # how far rounding can have moved it; nan where that was not estimated
     source: str  # authors, year
     note: str  # the convention, or why there is no value; '' for nothing to say
+    low: float = float("nan")  # of a 95 % bootstrap interval; nan where none was asked for
+    high: float = float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +49,7 @@ class NeuralCollapse(Result):
     reference: str  # the geometry that collapse would lead to here, e.g. "simplex ETF"
     accuracy: float  # of the classifier, 0–1; nan without one
     nearest_centre_accuracy: float
+    resamples: int  # of the bootstrap behind the intervals; 0 for none
     quantities: tuple[CollapseQuantity, ...]
     counts: np.ndarray  # (classes,) examples
     within: np.ndarray  # (classes,) mean squared distance from the centre
@@ -60,3 +66,7 @@ class NeuralCollapse(Result):
             if one.name == name:
                 return one.value
         raise KeyError(name)
+
+    def table(self) -> pandas.DataFrame:
+        """Every measure: value, what collapse would give, rounding error, interval, formula, convention and source."""
+        return self.to_frame()
