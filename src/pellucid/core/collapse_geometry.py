@@ -48,12 +48,12 @@ def measure_angles(vectors: Tensor) -> Angles:
     units, ideal = unit_rows(vectors), -1.0 / (count - 1)
     cosines, logs = _Running(), _Running()
     gap, largest = 0.0, -1.0
-    for tile, own in _tiles(units):
-        others = tile[~own].double()
-        gap += float((others - ideal).abs().sum())
+    for _, tile in _tiles(units):
+        others = _off_diagonal(tile).double()
+        gap += float((others - ideal).abs_().sum())
         largest = max(largest, float(others.max()))
         cosines.add(others)
-        logs.add(-0.5 * torch.log((2 - 2 * others).clamp_(min=1e-300)))
+        logs.add(others.mul_(-2).add_(2).clamp_(min=1e-300).log_().mul_(-0.5))
     return Angles(cosines.mean, cosines.std, gap / cosines.count, largest, logs.mean, logs.std)
 
 
@@ -79,16 +79,15 @@ class _Running:
 def distance_variance(centred: Tensor, within: Tensor) -> tuple[float, float]:
     """Class-distance normalised variance, (v + v')/(2‖μ − μ'‖²): mean and largest over pairs of distinct classes."""
     squares = centred.square().sum(dim=1)
-    total, largest, begin = 0.0, 0.0, 0
-    for tile, own in _tiles(centred):
+    total, largest = 0.0, 0.0
+    for begin, tile in _tiles(centred):
         end = begin + len(tile)
-        gaps = (squares[begin:end, None] + squares[None, :] - 2 * tile.double()).clamp_(min=0)
-        values = ((within[begin:end, None] + within[None, :]) / (2 * gaps))[~own]
+        gaps = tile.double().mul_(-2).add_(squares[begin:end, None]).add_(squares[begin:]).clamp_(min=0).mul_(2)
+        values = _off_diagonal((within[begin:end, None] + within[begin:]).div_(gaps))
         total += float(values.sum())
         largest = max(largest, float(values.max()))
-        begin = end
     count = len(centred)
-    return total / (count * (count - 1)), largest
+    return 2 * total / (count * (count - 1)), largest
 
 
 def normalised_gap(matrix: Tensor, ideal: Tensor) -> float:
@@ -99,12 +98,17 @@ def normalised_gap(matrix: Tensor, ideal: Tensor) -> float:
     return float(torch.linalg.matrix_norm(matrix / a - ideal / b))
 
 
-def _tiles(rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Blocks of rows of the Gram matrix, with a mask of its diagonal."""
+def _tiles(rows: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Blocks of rows of the Gram matrix from its diagonal on, with the place of the first row."""
     count = len(rows)
     working = rows if count <= _FLOAT64_CLASSES else rows.float()
-    step = max(1, _TILE_NUMBERS // count)
-    columns = torch.arange(count, device=rows.device)
-    for begin in range(0, count, step):
-        part = working[begin : begin + step]
-        yield part @ working.T, columns[begin : begin + step, None] == columns[None, :]
+    step = max(2, _TILE_NUMBERS // count)
+    for begin in range(0, count - 1, step):
+        yield begin, working[begin : begin + step] @ working[begin:].T
+
+
+def _off_diagonal(tile: Tensor) -> Tensor:
+    """What lies above the diagonal, at which the tile begins: every pair once."""
+    rows, columns = tile.shape
+    above = torch.arange(columns, device=tile.device) > torch.arange(rows, device=tile.device)[:, None]
+    return tile[above]

@@ -1,4 +1,4 @@
-"""A measurement of neural collapse put into words: each measure with its convention, its limit and its rounding error."""
+"""A measurement of neural collapse put into words: each measure with its convention, limit and rounding error."""
 
 from __future__ import annotations
 

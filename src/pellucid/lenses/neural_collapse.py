@@ -67,8 +67,8 @@ def measure_neural_collapse(
     Args:
         model: A classifier whose output comes from a linear layer; its input there are the features.
         loader: (inputs, class numbers) batches.
-        features: In place of model and loader: (examples, features).
-        labels: Their classes, (examples,) integers.
+        features: In place of model and loader: (examples, features), or a loader of (features, class numbers) batches.
+        labels: Their classes, (examples,) integers, unless ``features`` is a loader.
         weight: The classifier's, (classes, features); without it only the features are judged.
         bias: The classifier's, (classes,).
         centres_from: The training data, when ``loader`` is a test set: NC4 looks for the nearest *training* centre.
@@ -76,7 +76,7 @@ def measure_neural_collapse(
         class_names: What they are called.
         split: What to call the data.
         overall: ``classes``: the global mean is that of the class means (the authors' notebook); ``examples``: of all.
-        covariance: Also what needs the features × features covariance (8·d² bytes): VCI and, with a classifier, the three
+        covariance: Also what needs a features × features matrix (8·d² bytes): VCI and, with a classifier, the three
             parts of the squared error.
         weight_decay: λ of ½λ(‖W‖² + ‖b‖²) in that error.
         outliers: Inputs that belong to no class (a loader, or a tensor; features where features were given), for NC5
@@ -191,7 +191,7 @@ def _resample(walk: FeatureWalk, question: _Question, times: int, seed: int) -> 
     return found
 
 
-def _walk(model: nn.Module | None, loader: Batches | None, features: Any, labels: Any, memory: int) -> FeatureWalk:
+def _walk(model: nn.Module | None, loader: Any, features: Any, labels: Any, memory: int) -> FeatureWalk:
     """What the caller gave."""
     if model is not None:
         if loader is None:
@@ -199,16 +199,19 @@ def _walk(model: nn.Module | None, loader: Batches | None, features: Any, labels
                 "a model without data", place="loader", remedy="give a loader of (inputs, class numbers)"
             )
         return walk_model(model, lambda: batches_of(loader), memory=memory)
-    if features is None or labels is None:
+    if features is None:
         raise SettingsError(
             "there is nothing to measure", place="model", remedy="give model and loader, or features= and labels="
         )
+    if labels is None:
+        return walk_tensors(lambda: batches_of(features))
     return walk_tensors(lambda: batches_of((features, labels), size=_GIVEN_BATCH))
 
 
 def _walk_again(model: nn.Module | None, data: Any, memory: int) -> FeatureWalk:
     """Other data of the same kind."""
-    return _walk(model, data, None, None, memory) if model is not None else _walk(None, None, *data, memory)
+    features, labels = (None, None) if model is not None else data
+    return _walk(model, data, features, labels, memory)
 
 
 def _walk_foreign(model: nn.Module | None, data: Any, memory: int) -> FeatureWalk:
