@@ -142,18 +142,20 @@ class Centres:
         strengths: The eigenvalues of the centres' scatter along it (not divided by the classes), (rank,).
     """
 
-    def __init__(self, counts: Tensor, means: Tensor, *, overall: str = "classes") -> None:
+    def __init__(self, counts: Tensor, means: Tensor, *, overall: str = "classes", weighted: bool = False) -> None:
         self.counts, self.present = counts, counts > 0
         self.means = torch.where(self.present[:, None], means.double(), 0.0)
         weights = self.present.double() if overall == "classes" else counts.double()
         self.overall = (weights @ self.means) / weights.sum()
         self.centred = torch.where(self.present[:, None], self.means - self.overall, 0.0)
-        self.strengths, self.directions = _span(self.centred)
+        # ``weighted``: a class counts in the scatter of the centres by its examples, C·n_c/N in place of 1.
+        share = counts.double() * len(counts) / counts.sum() if weighted else self.present.double()
+        self.strengths, self.directions = _span(self.centred * share.sqrt()[:, None])
 
     @classmethod
-    def of(cls, means: ClassMeans, *, overall: str = "classes") -> Centres:
+    def of(cls, means: ClassMeans, *, overall: str = "classes", weighted: bool = False) -> Centres:
         """The centres that a first pass found."""
-        return cls(means.counts, means.means(), overall=overall)
+        return cls(means.counts, means.means(), overall=overall, weighted=weighted)
 
 
 def _span(centred: Tensor) -> tuple[Tensor, Tensor]:
