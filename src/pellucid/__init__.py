@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from pellucid.lenses.class_geometry import measure_class_geometry
     from pellucid.lenses.curvature import measure_curvature
     from pellucid.lenses.input_folding import measure_input_folding
     from pellucid.lenses.input_jacobian import measure_input_jacobian
+    from pellucid.lenses.layer_collapse import measure_layer_collapse
     from pellucid.lenses.layer_map import measure_layer_map
     from pellucid.lenses.local_linear_models import measure_local_linear_models
     from pellucid.lenses.loss_landscape import measure_loss_landscape
@@ -35,9 +37,11 @@ if TYPE_CHECKING:
 _HOMES = {
     "Run": "pellucid.store.run",
     "fit": "pellucid.training.fit",
+    "measure_class_geometry": "pellucid.lenses.class_geometry",
     "measure_curvature": "pellucid.lenses.curvature",
     "measure_input_folding": "pellucid.lenses.input_folding",
     "measure_input_jacobian": "pellucid.lenses.input_jacobian",
+    "measure_layer_collapse": "pellucid.lenses.layer_collapse",
     "measure_layer_map": "pellucid.lenses.layer_map",
     "measure_local_linear_models": "pellucid.lenses.local_linear_models",
     "measure_loss_landscape": "pellucid.lenses.loss_landscape",
@@ -57,9 +61,11 @@ __all__ = [
     "Run",
     "__version__",
     "fit",
+    "measure_class_geometry",
     "measure_curvature",
     "measure_input_folding",
     "measure_input_jacobian",
+    "measure_layer_collapse",
     "measure_layer_map",
     "measure_local_linear_models",
     "measure_loss_landscape",

@@ -60,10 +60,7 @@ def find_layers(model: nn.Module, inputs: Tensor, names: Sequence[str] | None = 
         name: one for name, one in modules.items() if (isinstance(one, _WEIGHTED) if names is None else name in names)
     }
     ran: list[tuple[str, nn.Module, Tensor]] = []
-    handles = [
-        module.register_forward_pre_hook(lambda one, given, name=name: ran.append((name, one, given[0])))
-        for name, module in asked.items()
-    ]
+    handles = [module.register_forward_pre_hook(_note(ran, name)) for name, module in asked.items()]
     try:
         with evaluating(model):
             model(inputs)
@@ -87,6 +84,14 @@ def find_layers(model: nn.Module, inputs: Tensor, names: Sequence[str] | None = 
             remedy="name modules with layers=, whose first input is (examples, …) numbers",
         )
     return tuple(found.values())
+
+
+def _note(ran: list[tuple[str, nn.Module, Tensor]], name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+    def hook(module: nn.Module, given: tuple[Any, ...]) -> None:
+        if given and isinstance(given[0], Tensor):
+            ran.append((name, module, given[0]))
+
+    return hook
 
 
 def read_layers(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "measure_command"]
 
-KINDS = ("curvature", "folding", "jacobian", "landscape", "local", "regions", "surface")
+KINDS = ("classes", "curvature", "folding", "jacobian", "landscape", "layers", "local", "regions", "surface")
 """What can be measured; the table in ``training.measured`` says how."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -17,7 +18,8 @@ class ClusterTest:
 
     index: float  # what two clusters leave of the squared distances to the mean, 0–1
     null: np.ndarray  # (draws,) the same of Gaussian clouds
-    p_value: float
+    p_value: float  # share of clouds at least as cut, the observed one counted in
+    normal_p_value: float  # by a normal curve through the clouds' indices, for p-values below 1/draws
     side: np.ndarray  # (points,) 0 or 1; the larger cluster is 0
 
 
@@ -39,7 +41,7 @@ def judge_clusters(points: np.ndarray, *, draws: int = 99, directions: int = 10,
     left, values, _ = np.linalg.svd(centred, full_matrices=False)
     kept = np.flatnonzero(values > 1e-9 * max(float(values.max(initial=0.0)), 1e-300))[:directions]
     if len(points) < 4 or not len(kept):
-        return ClusterTest(float("nan"), np.empty(0), float("nan"), np.zeros(len(points), dtype=np.int8))
+        return ClusterTest(float("nan"), np.empty(0), float("nan"), float("nan"), np.zeros(len(points), dtype=np.int8))
     seen = left[:, kept] * values[kept]
     generator = np.random.default_rng(seed)
     clouds = generator.standard_normal((draws, *seen.shape))
@@ -52,7 +54,9 @@ def judge_clusters(points: np.ndarray, *, draws: int = 99, directions: int = 10,
     if side.mean() > 0.5:
         side = (1 - side).astype(np.int8)
     hits = int((index[1:] <= index[0] + 1e-12).sum())
-    return ClusterTest(float(index[0]), index[1:], (1 + hits) / (1 + draws), side)
+    spread = float(index[1:].std())
+    normal = NormalDist().cdf(float(index[0] - index[1:].mean()) / spread) if spread > 0 else 1.0
+    return ClusterTest(float(index[0]), index[1:], (1 + hits) / (1 + draws), normal, side)
 
 
 def _two_means(clouds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,9 +11,10 @@ __all__ = ["LayerSimilarity"]
 class LayerSimilarity:
     """Linear centred kernel alignment between layers, by the unbiased estimator of HSIC on batches.
 
-    Kornblith, Norouzi, Lee and Hinton (2019) define CKA = HSIC(K, L)/√(HSIC(K, K) HSIC(L, L)); each HSIC is here the mean
-    over batches of the unbiased estimator of Song et al. (2012), as Nguyen, Raghu and Kornblith (2021, eq. 3) propose,
-    so that the size of the batches matters to the noise only. Memory: layers², and one batch's kernels.
+    Kornblith, Norouzi, Lee and Hinton (2019) define CKA = HSIC(K, L)/√(HSIC(K, K) HSIC(L, L)); each HSIC is here the
+    mean over batches, weighed by their examples, of the unbiased estimator of Song et al. (2012), as Nguyen, Raghu and
+    Kornblith (2021, eq. 3) propose, so that the size of the batches matters to the noise only. Memory: layers² a batch,
+    and one batch's kernels.
 
     >>> torch.manual_seed(0) and None
     >>> seen = LayerSimilarity(2)

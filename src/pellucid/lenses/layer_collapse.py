@@ -146,7 +146,7 @@ def _first_pass(walk: _Walk) -> tuple[list[ClassMeans], LayerSimilarity]:
     if walk.classes is None:
         inputs, _ = next(iter(batches_of(walk.loader, size=2)))
         batch = next(iter(read_layers(walk.model, [(inputs, inputs)], walk.layers, lambda _layer, given: given)))
-        walk.classes = batch.outputs.shape[-1]
+        walk.classes = max(2, batch.outputs.shape[-1])
     for batch in walk.read():
         if not means:
             means = [ClassMeans(walk.classes, one.shape[1], one.device) for one in batch.features]
@@ -207,10 +207,16 @@ class _Gathered:
 def _second_pass(walk: _Walk, means: list[ClassMeans]) -> list[_Gathered]:
     gathered = [_Gathered(one) for one in means]
     for batch in walk.read():
-        decisions = batch.outputs.argmax(dim=1)
+        decisions = _decided(batch.outputs)
         for one, features in zip(gathered, batch.features, strict=True):
             one.update(features, batch.targets, decisions)
     return gathered
+
+
+def _decided(outputs: Tensor) -> Tensor:
+    """The model's classes; one number says yes or no by its sign."""
+    flat = outputs.reshape(len(outputs), -1)
+    return (flat[:, 0] > 0).long() if flat.shape[1] == 1 else flat.argmax(dim=1)
 
 
 def _describe(walk: _Walk, layer: LayerInput, gathered: _Gathered) -> CollapseLayer:

@@ -292,6 +292,37 @@ def _landscape(found: MeasuredRun, _plane: Any, request: Request) -> Result:
     )
 
 
+def _class_targets(found: MeasuredRun) -> Any:
+    """The examples' class numbers.
+
+    Raises:
+        DataError: there is not one class an example.
+    """
+    if found.classes is None:
+        raise DataError(
+            "the run's examples do not have one class each, and this is measured of classes",
+            place=found.run.manifest.source,
+            remedy="measure a run that classifies",
+        )
+    return found.examples.targets
+
+
+def _layers(found: MeasuredRun, _plane: Any, request: Request) -> Result:
+    from pellucid.lenses.layer_collapse import measure_layer_collapse
+
+    names = None if request.layer is None else [request.layer]
+    data = (found.examples.inputs, _class_targets(found))
+    count = len(found.examples.classes or ())
+    return measure_layer_collapse(found.model, data, layers=names, classes=count, split=request.split)
+
+
+def _classes(found: MeasuredRun, _plane: Any, request: Request) -> Result:
+    from pellucid.lenses.class_geometry import measure_class_geometry
+
+    data = (found.examples.inputs, _class_targets(found))
+    return measure_class_geometry(found.model, data, class_names=found.examples.classes or (), split=request.split)
+
+
 def _regions(found: MeasuredRun, plane: Any, _request: Request) -> Result:
     from pellucid.lenses.linear_regions import measure_linear_regions
 
@@ -301,10 +332,12 @@ def _regions(found: MeasuredRun, plane: Any, _request: Request) -> Result:
 Measure = Callable[[MeasuredRun, Any, Request], "Result"]
 
 MEASURES: dict[str, tuple[Measure, bool]] = {
+    "classes": (_classes, False),
     "curvature": (_curvature, False),
     "folding": (_folding, True),
     "jacobian": (_jacobian, False),
     "landscape": (_landscape, False),
+    "layers": (_layers, False),
     "local": (_local, False),
     "regions": (_regions, True),
     "surface": (_surface, True),
