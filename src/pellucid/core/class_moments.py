@@ -144,10 +144,10 @@ class Centres:
 
     def __init__(self, counts: Tensor, means: Tensor, *, overall: str = "classes", weighted: bool = False) -> None:
         self.counts, self.present = counts, counts > 0
-        self.means = torch.where(self.present[:, None], means.double(), 0.0)
+        self.means = means.double().masked_fill(~self.present[:, None], 0.0)
         weights = self.present.double() if overall == "classes" else counts.double()
         self.overall = (weights @ self.means) / weights.sum()
-        self.centred = torch.where(self.present[:, None], self.means - self.overall, 0.0)
+        self.centred = (self.means - self.overall).masked_fill_(~self.present[:, None], 0.0)
         # ``weighted``: a class counts in the scatter of the centres by its examples, C·n_c/N in place of 1.
         share = counts.double() * len(counts) / counts.sum() if weighted else self.present.double()
         self.strengths, self.directions = _span(self.centred * share.sqrt()[:, None])

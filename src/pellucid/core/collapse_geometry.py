@@ -8,10 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Angles", "distance_variance", "measure_angles", "normalised_gap", "spread", "unit_rows"]
+__all__ = ["Angles", "distance_variance", "measure_angles", "normalised_gap", "paired_cosines", "spread", "unit_rows"]
 
 _TILE_NUMBERS = 1 << 22
 """Numbers of a tile of the classes × classes matrix."""
+
+_ROWS = 4096
+"""Rows of a matrix taken at a time, so that no second copy of a large one is made."""
 
 _FLOAT64_CLASSES = 4096
 """Above so many classes the pairs are computed in float32: then they cost most, and matter to six digits."""
@@ -32,7 +35,7 @@ class Angles:
 def unit_rows(vectors: Tensor) -> Tensor:
     """Rows of length 1; a zero row stays zero."""
     norms = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
-    return torch.where(norms > 0, vectors / norms, 0.0)
+    return vectors / torch.where(norms > 0, norms, 1.0)
 
 
 def spread(lengths: Tensor, *, unbiased: bool = False) -> float:
@@ -92,10 +95,17 @@ def distance_variance(centred: Tensor, within: Tensor) -> tuple[float, float]:
 
 def normalised_gap(matrix: Tensor, ideal: Tensor) -> float:
     """‖A/‖A‖ − B/‖B‖‖ in the Frobenius norm; nan if one is zero."""
-    a, b = torch.linalg.matrix_norm(matrix), torch.linalg.matrix_norm(ideal)
+    a, b = (sum(float(part.double().square().sum()) for part in one.split(_ROWS)) ** 0.5 for one in (matrix, ideal))
     if not (a > 0 and b > 0):
         return float("nan")
-    return float(torch.linalg.matrix_norm(matrix / a - ideal / b))
+    pairs = zip(matrix.split(_ROWS), ideal.split(_ROWS), strict=True)
+    return sum(float((one.double() / a - other / b).square_().sum()) for one, other in pairs) ** 0.5
+
+
+def paired_cosines(rows: Tensor, others: Tensor) -> Tensor:
+    """The cosine of each row with the other matrix's row."""
+    pairs = zip(rows.split(_ROWS), others.split(_ROWS), strict=True)
+    return torch.cat([(unit_rows(one.double()) * unit_rows(other.double())).sum(dim=1) for one, other in pairs])
 
 
 def _tiles(rows: Tensor) -> Iterator[tuple[int, Tensor]]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pellucid.core.class_moments import Centres, ClassScatter
-from pellucid.core.collapse_geometry import distance_variance, measure_angles, normalised_gap, spread, unit_rows
+from pellucid.core.collapse_geometry import distance_variance, measure_angles, normalised_gap, paired_cosines, spread
 from pellucid.core.collapse_references import measure_imbalance, measure_reference
 
 __all__ = [
@@ -30,7 +30,7 @@ def measure_collapse(scatter: ClassScatter, weight: Tensor | None, bias: Tensor 
     found = measure_variability(scatter) | measure_centres(centres) | measure_imbalance(centres, weight)
     if weight is None:
         return found
-    found |= measure_classifier(weight[centres.present.to(weight.device)]) | measure_duality(centres, weight, bias)
+    found |= measure_classifier(_rows(weight, centres.present)) | measure_duality(centres, weight, bias)
     return found | measure_decisions(scatter)
 
 
@@ -42,7 +42,7 @@ def measure_variability(scatter: ClassScatter) -> dict[str, float]:
     nc1 = float(scatter.projected.sum()) / examples
     within, between = float(scatter.squared.sum()) / examples, float(centres.strengths.sum()) / classes
     own = (scatter.squared / counts)[present]
-    mean, largest = distance_variance(centres.centred[present], own)
+    mean, largest = distance_variance(_rows(centres.centred, present), own)
     rank = len(centres.strengths)
     # Along each of the centres' directions: signal λ/C beside noise, mean squared residual.
     noise = scatter.along / examples
@@ -61,8 +61,7 @@ def measure_variability(scatter: ClassScatter) -> dict[str, float]:
 
 def measure_centres(centres: Centres) -> dict[str, float]:
     """NC2 of the class centres: equal lengths, equal and maximal angles."""
-    kept = centres.centred[centres.present]
-    return _configuration(kept, "centres")
+    return _configuration(_rows(centres.centred, centres.present), "centres")
 
 
 def measure_classifier(weight: Tensor) -> dict[str, float]:
@@ -86,6 +85,11 @@ def _configuration(vectors: Tensor, stem: str) -> dict[str, float]:
     return found
 
 
+def _rows(matrix: Tensor, present: Tensor) -> Tensor:
+    """The rows of the classes that have examples; the matrix itself if all have."""
+    return matrix if bool(present.all()) else matrix[present.to(matrix.device)]
+
+
 def _simplex(classes: int, like: Tensor) -> Tensor:
     """I − 11ᵀ/C, the Gram matrix of a simplex ETF up to scale."""
     return torch.eye(classes, dtype=like.dtype, device=like.device) - 1 / classes
@@ -93,13 +97,13 @@ def _simplex(classes: int, like: Tensor) -> Tensor:
 
 def measure_duality(centres: Centres, weight: Tensor, bias: Tensor | None) -> dict[str, float]:
     """NC3: classifier rows and class centres agree up to one scale."""
-    kept, rows = centres.centred[centres.present], weight.double()[centres.present]
+    kept, rows = _rows(centres.centred, centres.present), _rows(weight, centres.present)
     gap = normalised_gap(rows, kept)
-    cosines = (unit_rows(rows) * unit_rows(kept)).sum(dim=1)
+    cosines = paired_cosines(rows, kept)
     found = {"nc3": gap, "nc3_squared": gap**2, "nc3_cosine": float(cosines.mean()), "unc3": spread(cosines)}
     if len(kept) <= _SIMPLEX_CLASSES:
-        found["nc3_zhu"] = normalised_gap(rows @ kept.T, _simplex(len(kept), kept))
-    lift = weight.double() @ centres.overall
+        found["nc3_zhu"] = normalised_gap(rows.double() @ kept.T, _simplex(len(kept), kept))
+    lift = torch.cat([part.double() @ centres.overall for part in weight.split(_SIMPLEX_CLASSES)])
     found["bias_zhu"] = float(torch.linalg.vector_norm(lift if bias is None else lift + bias.double()))
     return found
 

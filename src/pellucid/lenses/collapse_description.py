@@ -51,8 +51,8 @@ def describe_collapse(
     present = centres.present
     errors, known, none = _rounding(scatter, values), intervals or {}, (math.nan, math.nan)
     counts = centres.counts
-    kept = centres.centred[present]
-    cosines = unit_rows(kept) @ unit_rows(kept).T if len(kept) <= _MOST_COSINES else kept.new_zeros(0, 0)
+    units = unit_rows(centres.centred[present]) if int(present.sum()) <= _MOST_COSINES else centres.centred[:0]
+    cosines = units @ units.T
     classes, width = centres.means.shape
     return NeuralCollapse(
         layer=layer,

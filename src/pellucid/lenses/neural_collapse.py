@@ -101,8 +101,8 @@ def measure_neural_collapse(
     """
     walk = _walk(model, loader, features, labels, memory)
     question = _Question(
-        walk.weight if weight is None else torch.as_tensor(weight),
-        walk.bias if bias is None else torch.as_tensor(bias),
+        walk.weight if weight is None else torch.as_tensor(weight).detach(),
+        walk.bias if bias is None else torch.as_tensor(bias).detach(),
         classes,
         overall,
         covariance,
@@ -131,6 +131,7 @@ def _measure(walk: FeatureWalk, question: _Question) -> tuple[Centres, ClassScat
     means = _first_pass(walk, question.classes or (None if weight is None else len(weight)))
     _check_classifier(weight, bias, means)
     centres = Centres.of(means, overall=question.overall)
+    del means  # of many classes the sums weigh as much as the centres
     if int(centres.present.sum()) < 2:
         raise DataError(
             "only one class has examples, and collapse is about several",
@@ -139,7 +140,7 @@ def _measure(walk: FeatureWalk, question: _Question) -> tuple[Centres, ClassScat
         )
     nearest = centres
     if question.centres_from is not None:
-        nearest = Centres.of(_first_pass(question.centres_from, means.classes), overall=question.overall)
+        nearest = Centres.of(_first_pass(question.centres_from, len(centres.counts)), overall=question.overall)
     scatter = ClassScatter(centres, weight, bias, nearest)
     full = ResidualCovariance(centres) if question.covariance else None
     shares: list[Tensor] = []
