@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from pellucid.lenses.layer_map import measure_layer_map
     from pellucid.lenses.local_linear_models import measure_local_linear_models
     from pellucid.lenses.loss_landscape import measure_loss_landscape
+    from pellucid.lenses.neural_collapse import measure_neural_collapse
     from pellucid.lenses.neuron_surface import measure_neuron_surface
+    from pellucid.lenses.regression_collapse import measure_regression_collapse
     from pellucid.lenses.slicing import (
         slice_directions,
         slice_examples,
@@ -45,7 +47,9 @@ _HOMES = {
     "measure_layer_map": "pellucid.lenses.layer_map",
     "measure_local_linear_models": "pellucid.lenses.local_linear_models",
     "measure_loss_landscape": "pellucid.lenses.loss_landscape",
+    "measure_neural_collapse": "pellucid.lenses.neural_collapse",
     "measure_neuron_surface": "pellucid.lenses.neuron_surface",
+    "measure_regression_collapse": "pellucid.lenses.regression_collapse",
     "measure_weight_curve": "pellucid.lenses.weight_curve",
     "open_run": "pellucid.store.run",
     "predict": "pellucid.training.predict",
@@ -69,7 +73,9 @@ __all__ = [
     "measure_layer_map",
     "measure_local_linear_models",
     "measure_loss_landscape",
+    "measure_neural_collapse",
     "measure_neuron_surface",
+    "measure_regression_collapse",
     "measure_weight_curve",
     "open_run",
     "predict",
