@@ -88,7 +88,7 @@ def measure_class_geometry(
     means, lowest = _first_pass(source.read, classes or (None if weight is None else len(weight)))
     if weight is not None and tuple(weight.shape) != (means.classes, means.width):
         raise SettingsError(
-            f"a weight of shape {tuple(weight.shape)} does not go with {means.classes} classes of {means.width} numbers",
+            f"a weight of {tuple(weight.shape)} does not go with {means.classes} classes and {means.width} features",
             place="weight",
             remedy="give (classes, features)",
         )
@@ -218,7 +218,7 @@ def _second_pass(read: _Read, found: _Found, frame: SimplexFrame, points: int) -
         rows = found.row_of[labels.cpu().numpy()]
         away = values - found.means[rows]
         np.add.at(squared, rows, (away**2).sum(axis=1))
-        for row in np.unique(rows).tolist():
+        for row in sorted({int(one) for one in rows}):
             own = away[rows == row]
             inside[row].append(own[(-passed[row]) % steps[row] :: steps[row]])
             passed[row] += len(own)
