@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from pellucid.lenses.calibration import measure_calibration
     from pellucid.lenses.class_geometry import measure_class_geometry
     from pellucid.lenses.curvature import measure_curvature
+    from pellucid.lenses.information_plane import measure_information_plane
     from pellucid.lenses.input_folding import measure_input_folding
     from pellucid.lenses.input_jacobian import measure_input_jacobian
     from pellucid.lenses.layer_collapse import measure_layer_collapse
     from pellucid.lenses.layer_map import measure_layer_map
     from pellucid.lenses.local_linear_models import measure_local_linear_models
     from pellucid.lenses.loss_landscape import measure_loss_landscape
+    from pellucid.lenses.margins import measure_margins
     from pellucid.lenses.neural_collapse import measure_neural_collapse
     from pellucid.lenses.neuron_surface import measure_neuron_surface
     from pellucid.lenses.regression_collapse import measure_regression_collapse
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
         slice_principal,
     )
     from pellucid.lenses.trace import trace
+    from pellucid.lenses.robustness import measure_robustness
     from pellucid.lenses.weight_curve import measure_weight_curve
     from pellucid.store.run import Run, open_run
     from pellucid.training.fit import fit
@@ -39,17 +43,21 @@ if TYPE_CHECKING:
 _HOMES = {
     "Run": "pellucid.store.run",
     "fit": "pellucid.training.fit",
+    "measure_calibration": "pellucid.lenses.calibration",
     "measure_class_geometry": "pellucid.lenses.class_geometry",
     "measure_curvature": "pellucid.lenses.curvature",
+    "measure_information_plane": "pellucid.lenses.information_plane",
     "measure_input_folding": "pellucid.lenses.input_folding",
     "measure_input_jacobian": "pellucid.lenses.input_jacobian",
     "measure_layer_collapse": "pellucid.lenses.layer_collapse",
     "measure_layer_map": "pellucid.lenses.layer_map",
     "measure_local_linear_models": "pellucid.lenses.local_linear_models",
     "measure_loss_landscape": "pellucid.lenses.loss_landscape",
+    "measure_margins": "pellucid.lenses.margins",
     "measure_neural_collapse": "pellucid.lenses.neural_collapse",
     "measure_neuron_surface": "pellucid.lenses.neuron_surface",
     "measure_regression_collapse": "pellucid.lenses.regression_collapse",
+    "measure_robustness": "pellucid.lenses.robustness",
     "measure_weight_curve": "pellucid.lenses.weight_curve",
     "open_run": "pellucid.store.run",
     "predict": "pellucid.training.predict",
@@ -65,17 +73,21 @@ __all__ = [
     "Run",
     "__version__",
     "fit",
+    "measure_calibration",
     "measure_class_geometry",
     "measure_curvature",
+    "measure_information_plane",
     "measure_input_folding",
     "measure_input_jacobian",
     "measure_layer_collapse",
     "measure_layer_map",
     "measure_local_linear_models",
     "measure_loss_landscape",
+    "measure_margins",
     "measure_neural_collapse",
     "measure_neuron_surface",
     "measure_regression_collapse",
+    "measure_robustness",
     "measure_weight_curve",
     "open_run",
     "predict",

@@ -14,7 +14,22 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "measure_command"]
 
-KINDS = ("classes", "curvature", "folding", "jacobian", "landscape", "layers", "local", "regions", "surface")
+KINDS = (
+    "calibration",
+    "classes",
+    "collapse",
+    "curvature",
+    "folding",
+    "information",
+    "jacobian",
+    "landscape",
+    "layers",
+    "local",
+    "margins",
+    "regions",
+    "robustness",
+    "surface",
+)
 """What can be measured; the table in ``training.measured`` says how."""
 
 

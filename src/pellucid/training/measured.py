@@ -307,6 +307,30 @@ def _class_targets(found: MeasuredRun) -> Any:
     return found.examples.targets
 
 
+def _collapse(found: MeasuredRun, _plane: Any, request: Request) -> Result:
+    """Of classes, the training split's centres deciding; of numbers, the collapse of a regression."""
+    from pellucid.lenses.neural_collapse import measure_neural_collapse
+    from pellucid.lenses.regression_collapse import measure_regression_collapse
+
+    examples = found.examples
+    if examples.classes is None:
+        names = examples.output_names or ()
+        return measure_regression_collapse(
+            found.model, (examples.inputs, examples.targets), target_names=names, split=request.split
+        )
+    centres = None
+    if request.split != "train":
+        train = load_run_examples(found.run, "train")
+        centres = (train.inputs, train.targets)
+    return measure_neural_collapse(
+        found.model,
+        (examples.inputs, _class_targets(found)),
+        centres_from=centres,
+        class_names=examples.classes,
+        split=request.split,
+    )
+
+
 def _layers(found: MeasuredRun, _plane: Any, request: Request) -> Result:
     from pellucid.lenses.layer_collapse import measure_layer_collapse
 
@@ -329,17 +353,67 @@ def _regions(found: MeasuredRun, plane: Any, _request: Request) -> Result:
     return measure_linear_regions(found.model, plane)
 
 
+def _labelled(found: MeasuredRun, most: int | None = None) -> tuple[Any, Any]:
+    """Inputs and class numbers, for what is measured of a classifier."""
+    if found.classes is None:
+        raise DataError(
+            "the run has no class for every example", place=found.run.location, remedy="measure a classifier's run"
+        )
+    return (found.examples.inputs, found.examples.targets) if most is None else _some(found, most)
+
+
+def _calibration(found: MeasuredRun, _plane: Any, request: Request) -> Result:
+    from pellucid.lenses.calibration import measure_calibration
+
+    names = found.examples.classes or ()
+    return measure_calibration(found.model, _labelled(found), split=request.split, class_names=names)
+
+
+def _margins(found: MeasuredRun, _plane: Any, request: Request) -> Result:
+    from pellucid.lenses.margins import measure_margins
+
+    return measure_margins(found.model, _labelled(found), split=request.split, class_names=found.examples.classes or ())
+
+
+def _robustness(found: MeasuredRun, _plane: Any, request: Request) -> Result:
+    from pellucid.lenses.robustness import measure_robustness
+
+    return measure_robustness(found.model, _labelled(found), split=request.split)
+
+
+def _information(found: MeasuredRun, _plane: Any, request: Request) -> Result:
+    """Over all epochs whose weights the run kept, where there are several; their numbers are in the names."""
+    from pellucid.lenses.information_plane import measure_information_plane
+
+    data = _labelled(found, request.most)
+    layers = None if request.layer is None else [request.layer]
+    if not any(_SNAPSHOT.fullmatch(name) for name in found.run.file_names("checkpoints")):
+        return measure_information_plane(found.model, data, layers=layers, split=request.split)
+    names = checkpoint_names(found.run)
+    models = {
+        int(match[1]): load_network(found.run, f"checkpoints/{name}")[0]
+        for name in names
+        if (match := _SNAPSHOT.fullmatch(name))
+    }
+    return measure_information_plane(models, data, layers=layers, split=request.split)
+
+
 Measure = Callable[[MeasuredRun, Any, Request], "Result"]
 
 MEASURES: dict[str, tuple[Measure, bool]] = {
+    "calibration": (_calibration, False),
     "classes": (_classes, False),
+    "collapse": (_collapse, False),
     "curvature": (_curvature, False),
     "folding": (_folding, True),
+    "information": (_information, False),
     "jacobian": (_jacobian, False),
     "landscape": (_landscape, False),
     "layers": (_layers, False),
     "local": (_local, False),
+    "margins": (_margins, False),
     "regions": (_regions, True),
+    "robustness": (_robustness, False),
     "surface": (_surface, True),
 }
 """What can be measured of a run: how, and whether it needs a plane. A new lens is a function above and a line here."""
