@@ -100,7 +100,7 @@ def measure_duality(centres: Centres, weight: Tensor, bias: Tensor | None) -> di
     kept, rows = _rows(centres.centred, centres.present), _rows(weight, centres.present)
     gap = normalised_gap(rows, kept)
     cosines = paired_cosines(rows, kept)
-    found = {"nc3": gap, "nc3_squared": gap**2, "nc3_cosine": float(cosines.mean()), "unc3": spread(cosines)}
+    found = {"nc3": gap, "nc3_squared": gap**2, "nc3_cosine": float(cosines.mean()), "unc3": abs(spread(cosines))}
     if len(kept) <= _SIMPLEX_CLASSES:
         found["nc3_zhu"] = normalised_gap(rows.double() @ kept.T, _simplex(len(kept), kept))
     lift = torch.cat([part.double() @ centres.overall for part in weight.split(_SIMPLEX_CLASSES)])

@@ -66,7 +66,7 @@ def _configuration(stem: str, symbol: str, what: str) -> dict[str, Measure]:
             f"even spread of the {what} on the sphere",
             "std/|mean| of log(1/‖û − û'‖)",
             _WU,
-            note="GNC2; the kernel is Liu et al.'s 2023",
+            note="GNC2",
         ),
         f"largest_cosine_{stem}": Measure(
             stem, f"closest pair of the {what}", f"largest cos({symbol}, {symbol}')", "Rankin 1955"
@@ -106,21 +106,21 @@ CATALOGUE: dict[str, Measure] = {
         "Tr(P Σ_W) / Tr Σ_W",
         "Pellucid",
         collapsed=float("nan"),
-        note="the rest cannot confuse classes; no value is the collapsed one",
+        note="the rest cannot confuse classes",
     ),
     "vci": Measure(
         "variability",
         "variability collapse index",
         "1 − Tr(Σ_T† Σ_B) / rank Σ_B",
         "Xu, Liu 2023",
-        note="Σ_T = Σ_W + Σ_B; forms one features × features matrix",
+        note="Σ_T = Σ_W + Σ_B",
     ),
     **_configuration("centres", "μ̇", "centres"),
     **_configuration("classifier", "w", "classifier's rows"),
     "nc3": Measure("duality", "self-duality", "‖W/‖W‖ − Ṁ/‖Ṁ‖‖", _PAPYAN, note="Frobenius norm, the paper's"),
     "nc3_squared": Measure("duality", "self-duality, squared", "‖W/‖W‖ − Ṁ/‖Ṁ‖‖²", _NOTEBOOK, note="what is plotted"),
     "nc3_cosine": Measure("duality", "cosine of row and centre", "mean cos(w, μ̇)", _WU, collapsed=1.0),
-    "unc3": Measure("duality", "uniform duality", "std/mean of cos(w, μ̇)", _WU, note="UNC3"),
+    "unc3": Measure("duality", "uniform duality", "std/|mean| of cos(w, μ̇)", _WU, note="UNC3"),
     "nc3_zhu": Measure("duality", "duality by the simplex", "‖WṀᵀ/‖WṀᵀ‖ − (I − 11ᵀ/C)/√(C−1)‖", _ZHU, simplex=True),
     "bias_zhu": Measure("duality", "bias cancels the global mean", "‖b + W μ_G‖", _ZHU, note="their NC4"),
     "nc4": Measure(
@@ -163,7 +163,7 @@ CATALOGUE: dict[str, Measure] = {
         "AUROC of ‖P(h − g)‖/‖h − g‖",
         _NECO,
         collapsed=1.0,
-        note="NECO with the centres' span for its principal space",
+        note="NECO, P on the centres' span",
     ),
 }
 """By the names that ``core.collapse_measures`` uses, in the order in which they are shown."""

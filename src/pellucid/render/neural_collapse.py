@@ -1,4 +1,4 @@
-"""Neural collapse as a table of every measure with its convention, bars beside full collapse, and the centres' angles."""
+"""Neural collapse as a table of every measure with its convention, as points on a log axis, angles and lengths."""
 
 # matplotlib leaves **kwargs untyped, which strict checking would report at every call of it.
 # pyright: reportUnknownMemberType=false
@@ -42,23 +42,28 @@ _MOST_SHOWN = 60
 
 @renderer(_STEM, "rich")
 def _rich(result: NeuralCollapse) -> Table:
-    """Every measure in a line: value, full collapse, rounding, formula and convention."""
+    """Every measure in a line: value, full collapse, rounding, source, formula and convention."""
+    from rich.text import Text
+
     interval = any(not math.isnan(one.low) for one in result.quantities)
-    columns = ("measure", "value", *(("95 % interval",) if interval else ()), "collapsed", "rounding", "as published")
+    columns = ("measure", "value", *(("95 % interval",) if interval else ()), "collapsed", "rounding", "", "formula")
+    sources = list(dict.fromkeys(one.source for one in result.quantities))
     rows = [
         (
-            one.label,
+            one.name,
             number(one.value),
             *((_interval(one),) if interval else ()),
             number(one.collapsed),
             "–" if math.isnan(one.error) else f"{one.error:.0e}",
-            _convention(one),
+            f"[{sources.index(one.source) + 1}]",
+            one.formula + (f"; {one.note}" if one.note else ""),
         )
         for one in result.quantities
     ]
     table = make_table(_title(result), columns, rows)
     table.columns[-1].justify = "left"
-    table.caption, table.caption_justify = _caption(result), "left"
+    known = " · ".join(f"[{place}] {name}" for place, name in enumerate(sources, start=1))
+    table.caption, table.caption_justify = Text(f"{_caption(result)}\n{known}"), "left"
     return table
 
 
@@ -89,11 +94,7 @@ def _names(result: NeuralCollapse, places: tuple[int, ...]) -> str:
 
 
 def _interval(one: CollapseQuantity) -> str:
-    return "–" if math.isnan(one.low) else f"{number(one.low)} to {number(one.high)}"
-
-
-def _convention(one: CollapseQuantity) -> str:
-    return f"{one.formula} ({one.source})" + (f"; {one.note}" if one.note else "")
+    return "–" if math.isnan(one.low) or one.low == one.high else f"{number(one.low)} to {number(one.high)}"
 
 
 @renderer(_STEM, "frame")
@@ -114,7 +115,7 @@ def _frame(result: NeuralCollapse, *, kind: str = "measures") -> pandas.DataFram
 
 @renderer(_STEM, "plot")
 def _plot(result: NeuralCollapse, ax: Axes | None = None, *, kind: str = "measures") -> Axes:
-    """Draw the measures on a log axis, the cosines between centres (``angles``), the ``lengths``, or the ``directions``.
+    """Draw the measures on a log axis, the cosines between centres (``angles``), ``lengths`` or ``directions``.
 
     ``directions`` shows signal and noise along each direction that the centres span.
     """

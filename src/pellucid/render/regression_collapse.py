@@ -30,11 +30,11 @@ def _rich(result: RegressionCollapse) -> Table:
     """Every measure in a line, and what it was measured on."""
     rows = [
         (
-            one.label,
+            one.name,
             number(one.value),
             number(one.collapsed),
             "–" if math.isnan(one.error) else f"{one.error:.0e}",
-            f"{one.formula} ({one.source}); {one.note}",
+            f"{one.formula}; {one.note}",
         )
         for one in result.quantities
     ]
@@ -42,10 +42,13 @@ def _rich(result: RegressionCollapse) -> Table:
     on = f" on {result.split}" if result.split else ""
     sizes = f"{result.examples:,} examples, {result.targets:,} targets, {result.features:,} features"
     table = make_table(
-        f"Regression collapse{of}{on}: {sizes}", ("measure", "value", "collapsed", "rounding", "as published"), rows
+        f"Regression collapse{of}{on}: {sizes}", ("measure", "value", "collapsed", "rounding", "formula"), rows
     )
     table.columns[-1].justify = "left"
-    table.caption, table.caption_justify = f"mean squared error {number(result.error)}", "left"
+    table.caption, table.caption_justify = (
+        f"mean squared error {number(result.error)}; Andriopoulos et al. 2024",
+        "left",
+    )
     return table
 
 
