@@ -21,19 +21,32 @@ export type WatchMessage = Schemas["WatchMessage"];
 
 /** Result types by the stem of their schema. */
 export type Results = { [Stem in keyof Schemas["Results"]]: Decoded<Schemas["Results"][Stem]> };
-
+export type Calibration = Decoded<Schemas["Calibration"]>;
+export type CalibrationFigures = Decoded<Schemas["CalibrationFigures"]>;
+export type ClassGeometry = Decoded<Schemas["ClassGeometry"]>;
 export type ClassificationEvaluation = Decoded<Schemas["ClassificationEvaluation"]>;
+export type CollapseQuantity = Decoded<Schemas["CollapseQuantity"]>;
 export type ColumnReport = Decoded<Schemas["ColumnReport"]>;
 export type CrossValidation = Decoded<Schemas["CrossValidation"]>;
 export type DataReport = Decoded<Schemas["DataReport"]>;
 export type Equation = Decoded<Schemas["Equation"]>;
 export type ExplainedTerm = Decoded<Schemas["ExplainedTerm"]>;
 export type Explanation = Decoded<Schemas["Explanation"]>;
+export type InformationPlane = Decoded<Schemas["InformationPlane"]>;
+export type LayerCollapse = Decoded<Schemas["LayerCollapse"]>;
+export type LayerInformation = Decoded<Schemas["LayerInformation"]>;
 export type LayerMap = Decoded<Schemas["LayerMap"]>;
 export type LayerOutline = Decoded<Schemas["LayerOutline"]>;
 export type LearningRateRange = Decoded<Schemas["LearningRateRange"]>;
+export type MarginSummary = Decoded<Schemas["MarginSummary"]>;
+export type Margins = Decoded<Schemas["Margins"]>;
 export type NetworkOutline = Decoded<Schemas["NetworkOutline"]>;
+export type NeuralCollapse = Decoded<Schemas["NeuralCollapse"]>;
+export type RegressionCollapse = Decoded<Schemas["RegressionCollapse"]>;
 export type RegressionEvaluation = Decoded<Schemas["RegressionEvaluation"]>;
+export type ReliabilityBins = Decoded<Schemas["ReliabilityBins"]>;
+export type Robustness = Decoded<Schemas["Robustness"]>;
+export type RobustnessCurve = Decoded<Schemas["RobustnessCurve"]>;
 export type SourceExcerpt = Decoded<Schemas["SourceExcerpt"]>;
 export type StepOutline = Decoded<Schemas["StepOutline"]>;
 export type StepperEdge = Decoded<Schemas["StepperEdge"]>;
