@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pellucid.lenses.input_folding import measure_input_folding
     from pellucid.lenses.input_jacobian import measure_input_jacobian
     from pellucid.lenses.layer_map import measure_layer_map
+    from pellucid.lenses.linear_regions import measure_linear_regions
     from pellucid.lenses.local_linear_models import measure_local_linear_models
     from pellucid.lenses.loss_landscape import measure_loss_landscape
     from pellucid.lenses.neuron_surface import measure_neuron_surface
@@ -39,6 +40,7 @@ _HOMES = {
     "measure_input_folding": "pellucid.lenses.input_folding",
     "measure_input_jacobian": "pellucid.lenses.input_jacobian",
     "measure_layer_map": "pellucid.lenses.layer_map",
+    "measure_linear_regions": "pellucid.lenses.linear_regions",
     "measure_local_linear_models": "pellucid.lenses.local_linear_models",
     "measure_loss_landscape": "pellucid.lenses.loss_landscape",
     "measure_neuron_surface": "pellucid.lenses.neuron_surface",
@@ -61,6 +63,7 @@ __all__ = [
     "measure_input_folding",
     "measure_input_jacobian",
     "measure_layer_map",
+    "measure_linear_regions",
     "measure_local_linear_models",
     "measure_loss_landscape",
     "measure_neuron_surface",

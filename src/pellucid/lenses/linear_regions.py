@@ -190,6 +190,8 @@ def _result(
     for kink, cells in zip(program.kinks, cut.counts, strict=False):
         kinks.append(RegionKink(kink.op, kink.module, kink.kind, first, kink.quantities, kink.units, kink.shape, cells))
         first += kink.quantities
+    if linearised:
+        kinks = [RegionKink("linearisation", "", "threshold", 0, 1, 1, (), mesh.cells)]
     values = _outputs(program, place, mesh.xy) if outputs else np.empty((0, 0))
     return LinearRegions(
         model=type(model).__name__,
