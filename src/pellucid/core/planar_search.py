@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from pellucid.core.compiled import compiled
 
 __all__ = ["locate"]
 
@@ -41,7 +42,7 @@ def locate(xy: np.ndarray, ring_start: np.ndarray, ring_vertex: np.ndarray, poin
     return found
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _count(first, last, side, start):
     for cell in range(len(first)):
         for row in range(first[cell, 1], last[cell, 1] + 1):
@@ -49,7 +50,7 @@ def _count(first, last, side, start):
                 start[row * side + column + 1] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fill(first, last, side, free, listed):
     for cell in range(len(first)):
         for row in range(first[cell, 1], last[cell, 1] + 1):
@@ -59,7 +60,7 @@ def _fill(first, last, side, free, listed):
                 free[square] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _find(xy, ring_start, ring_vertex, points, places, side, start, listed, found, slack):
     """The listed cell in which a point lies deepest."""
     for index in range(len(points)):

@@ -11,8 +11,8 @@ So which line crosses which is decided by the order around the ring alone, and n
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from pellucid.core.compiled import compiled, compiled_into
 from pellucid.core.planar_signs import count_trailing
 
 __all__ = ["split_cells"]
@@ -20,7 +20,7 @@ __all__ = ["split_cells"]
 _FULL_OUTPUT, _FULL_SCRATCH, _FULL_WORDS = 1, 2, 3
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def split_cells(mesh, block, cuts, out, count, room, weld, offset, cell):
     """Cut the cells of a block from ``cell`` on.
 
@@ -41,7 +41,7 @@ def split_cells(mesh, block, cuts, out, count, room, weld, offset, cell):
     return cell, 0
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _ring_with_chords(mesh, block, cuts, out, room, cell, count):
     """Write a cell's ring, with the vertices that its edges gained, and the chords across it into the scratch room."""
     first, last = mesh.ring_start[cell], mesh.ring_start[cell + 1]
@@ -92,7 +92,7 @@ def _ring_with_chords(mesh, block, cuts, out, room, cell, count):
     return chords, length
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _sign(block, mesh, place, unit):
     """−1, 0 or 1: the sign of a quantity at a corner."""
     at = block.stamp[mesh.ring_vertex[place]]
@@ -103,7 +103,7 @@ def _sign(block, mesh, place, unit):
     )
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _ends(mesh, block, cuts, room, first, corners, unit):
     """Where a quantity becomes negative and where positive on the way around: places in the ring; −1 for none."""
     down = up = -1
@@ -130,7 +130,7 @@ def _ends(mesh, block, cuts, room, first, corners, unit):
     return down, up
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _crossing_at(mesh, cuts, room, first, corner, unit):
     """The place in the ring of the vertex at which a quantity passes zero on the edge after a corner."""
     edge = mesh.ring_edge[first + corner]
@@ -143,7 +143,7 @@ def _crossing_at(mesh, cuts, room, first, corner, unit):
     return -1
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _set_bit(words, row, unit, on):
     """Set or clear a quantity's bit in a pattern."""
     mask = np.uint64(1) << np.uint64(unit & 63)
@@ -153,7 +153,7 @@ def _set_bit(words, row, unit, on):
         words[row, unit >> 6] &= ~mask
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _arrange(out, count, room, chords, length, weld, offset, cell, first_cell):
     """Divide the ring in the scratch room by its chords, depth first. Returns 0, or what there was no room for."""
     room.stack[0, 0], room.stack[0, 1], room.stack[0, 2], room.stack[0, 3] = 0, length, 0, chords
@@ -177,7 +177,7 @@ def _arrange(out, count, room, chords, length, weld, offset, cell, first_cell):
     return 0
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _drop_flat(out, room, chord, chords, ring, size, depth):
     """Forget chords that cut nothing off (their ends are one vertex, or neighbours); note the side. Returns the rest."""
     kept = 0
@@ -197,7 +197,7 @@ def _drop_flat(out, room, chord, chords, ring, size, depth):
     return kept
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _side(out, room, ring, size, line):
     """On which side of a line the middle of a ring lies: above zero on the right of the way along it."""
     x = y = 0.0
@@ -208,7 +208,7 @@ def _side(out, room, ring, size, line):
     return (by - ay) * (x - ax) - (bx - ax) * (y - ay)
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _emit(out, count, room, ring, size, depth, parent, first_cell):
     """Write a finished cell. Returns 0, or what there was no room for."""
     cell, at = count[2], count[3]
@@ -228,7 +228,7 @@ def _emit(out, count, room, ring, size, depth, parent, first_cell):
     return 0
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _crossing_place(room, line, other):
     """How far along a line, as a share of it, another crosses it."""
     ax, ay, bx, by = room.line[other, 0], room.line[other, 1], room.line[other, 2], room.line[other, 3]
@@ -239,7 +239,7 @@ def _crossing_place(room, line, other):
     return 0.5 if gap == 0.0 else min(max(before / gap, 0.0), 1.0)
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _divide(out, count, room, depth, chords, weld, offset):
     """Divide the ring on top of the stack by its middle chord, into two on the stack. 0, or what there is no room for."""
     ring, size, chord = room.stack[depth, 0], room.stack[depth, 1], room.stack[depth, 2]
@@ -277,7 +277,7 @@ def _divide(out, count, room, depth, chords, weld, offset):
     return 0
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _chain(out, count, room, pivot, chords, p, q, weld, offset):
     """The chord as a chain of edges, with a vertex wherever another chord crosses it. Returns its edges; −1: no room.
 
@@ -332,7 +332,7 @@ def _chain(out, count, room, pivot, chords, p, q, weld, offset):
     return inner + 1
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _link(out, count, start, end, kink):
     """Write one new edge."""
     edge = count[1]
@@ -341,7 +341,7 @@ def _link(out, count, start, end, kink):
     count[1] += 1
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _write_first(room, ring, p, q, inner):
     """The ring from p to q, and back along the chain."""
     at = ring
@@ -355,7 +355,7 @@ def _write_first(room, ring, p, q, inner):
         room.ring_edge[at] = room.chain[1] + inner - 1 - back
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _write_second(room, ring, p, q, size, inner):
     """The ring from q around to p, and along the chain."""
     at = ring
@@ -369,7 +369,7 @@ def _write_second(room, ring, p, q, size, inner):
         room.ring_vertex[at], room.ring_edge[at] = room.chain[0] + ahead, room.chain[1] + 1 + ahead
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _share(room, depth, pivot, chords, p, q, size, inner, chord, second_chord):
     """Hand the other chords to the two rings, those that cross the chain to both. Returns how many each got."""
     ours = theirs = 0

@@ -124,7 +124,7 @@ class _Cut:
                 place=stage.kink.module,
                 remedy="make the slice smaller, or look for the first such number with a trace",
             )
-        mesh, self.mesh = self.mesh, rectangle((0, 0), (1, 1))  # nothing else holds the coarser cells now
+        mesh, self.mesh = self.mesh, rectangle((0.0, 0.0), (1.0, 1.0))  # nothing else holds the coarser cells now
         found = divide(mesh, evaluate, scale, extent=place.extent, offset=self.first, max_cells=max_cells)
         self.mesh = found.mesh
         self.welded, self.unclear = self.welded + found.welded, self.unclear + found.unclear
