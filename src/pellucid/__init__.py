@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pellucid.lenses.local_linear_models import measure_local_linear_models
     from pellucid.lenses.loss_landscape import measure_loss_landscape
     from pellucid.lenses.neuron_surface import measure_neuron_surface
+    from pellucid.lenses.regions_on_line import measure_regions_on_line
     from pellucid.lenses.slicing import (
         slice_directions,
         slice_examples,
@@ -44,6 +45,7 @@ _HOMES = {
     "measure_local_linear_models": "pellucid.lenses.local_linear_models",
     "measure_loss_landscape": "pellucid.lenses.loss_landscape",
     "measure_neuron_surface": "pellucid.lenses.neuron_surface",
+    "measure_regions_on_line": "pellucid.lenses.regions_on_line",
     "measure_weight_curve": "pellucid.lenses.weight_curve",
     "open_run": "pellucid.store.run",
     "predict": "pellucid.training.predict",
@@ -67,6 +69,7 @@ __all__ = [
     "measure_local_linear_models",
     "measure_loss_landscape",
     "measure_neuron_surface",
+    "measure_regions_on_line",
     "measure_weight_curve",
     "open_run",
     "predict",
