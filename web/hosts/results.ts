@@ -22,7 +22,12 @@ export interface FunctionView {
 }
 
 /** In the order in which they are listed. Results of these are fetched one by one when they are shown: they are large. */
-export const FUNCTION_VIEWS: Partial<Record<Stem, FunctionView>> = {};
+export const FUNCTION_VIEWS: Partial<Record<Stem, FunctionView>> = {
+  loss_landscape: {
+    label: "Loss landscape",
+    load: async () => (await import("../views/LossLandscape.svelte")).default,
+  },
+};
 
 /** A measure of one moment of training, or (`epoch` null) of the network as it ended. */
 export interface Moment {
