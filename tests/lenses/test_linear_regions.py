@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -23,7 +25,7 @@ def _square(half: float = 1.0, size: int = 2, seed: int | None = None) -> Slice:
     return Slice(origin, u, v, (-half, half), (-half, half), (size,))
 
 
-def _relu_net(width: int) -> nn.Sequential:
+def _relu_net(width: int) -> Any:
     torch.manual_seed(0)
     layers = [nn.Linear(2, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(width, 1))
@@ -124,7 +126,7 @@ def test_a_maximum_bends_only_where_the_winner_changes() -> None:
             return self.planes(x).amax(1, keepdim=True)
 
     torch.manual_seed(4)
-    net = Largest()
+    net: Any = Largest()
     found = measure_linear_regions(net, _square(4.0))
     axis = np.linspace(-4, 4, 801)
     grid = torch.from_numpy(np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2))
@@ -180,7 +182,7 @@ def test_each_inner_edge_lies_on_its_units_bend() -> None:
         found.bends("nowhere", 0)
 
 
-def _degenerate(kind: str) -> nn.Sequential:
+def _degenerate(kind: str) -> Any:
     net = _relu_net(12)
     with torch.no_grad():
         if kind == "dead":

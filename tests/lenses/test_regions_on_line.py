@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from pellucid.lenses.regions_on_line import measure_regions_on_line
 
 def test_breaks_are_where_patterns_change() -> None:
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(6, 20), nn.ReLU(), nn.Linear(20, 20), nn.ReLU(), nn.Linear(20, 3))
+    net: Any = nn.Sequential(nn.Linear(6, 20), nn.ReLU(), nn.Linear(20, 20), nn.ReLU(), nn.Linear(20, 3))
     a, b = np.random.default_rng(0).normal(scale=3, size=(2, 6))
     found = measure_regions_on_line(net, a, b)
     assert found.error < 1e-12
@@ -33,7 +35,7 @@ def test_breaks_are_where_patterns_change() -> None:
 
 def test_pooling_bends_only_where_the_winner_changes() -> None:
     torch.manual_seed(1)
-    net = nn.Sequential(nn.Conv1d(1, 2, 3), nn.MaxPool1d(3), nn.Flatten(), nn.Linear(4, 1))
+    net: Any = nn.Sequential(nn.Conv1d(1, 2, 3), nn.MaxPool1d(3), nn.Flatten(), nn.Linear(4, 1))
     a, b = np.random.default_rng(1).normal(size=(2, 1, 9))
     found = measure_regions_on_line(net, a, b)
     t = np.linspace(0, 1, 50_001)
@@ -44,7 +46,7 @@ def test_pooling_bends_only_where_the_winner_changes() -> None:
 
 
 def test_one_input_number_and_no_kinks() -> None:
-    net = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))
+    net: Any = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))
     with torch.no_grad():
         net[0].weight[:], net[0].bias[:] = torch.tensor([[1.0], [-2.0]]), torch.tensor([-0.25, 1.0])
     assert measure_regions_on_line(net, [0.0], [1.0]).breaks == pytest.approx([0, 0.25, 0.5, 1])

@@ -4,6 +4,8 @@
 # pyright: reportUnknownMemberType=false, reportUntypedFunctionDecorator=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
 
+# Compiled functions take arrays, not objects, and plain comparisons.
+
 from __future__ import annotations
 
 import numpy as np

@@ -4,6 +4,9 @@
 # pyright: reportUnknownMemberType=false, reportUntypedFunctionDecorator=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
 
+# Compiled functions take arrays, not objects, and plain comparisons.
+# ruff: noqa: PLR0917
+
 from __future__ import annotations
 
 import numpy as np

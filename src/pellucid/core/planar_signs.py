@@ -3,6 +3,9 @@
 # Every name in a compiled function is a number or an array that numba infers.
 # pyright: reportUnknownMemberType=false, reportUntypedFunctionDecorator=false, reportUnknownVariableType=false
 
+# Compiled functions take arrays, not objects, and plain comparisons.
+# ruff: noqa: PLR0917
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,12 +1,16 @@
 """Cut convex cells by all the straight lines that cross each. Compiled.
 
 A cell is a ring of vertices; a line across it is a chord between two of them. One chord divides the ring in two; the
-others fall to one side, or cross it: then the crossing becomes a vertex that both sides share, and the chord two chords.
-So which line crosses which is decided by the order around the ring alone, and numbers only sort crossings along a chord.
+others fall to one side, or cross it: then the crossing becomes a vertex that both sides share, and the chord two
+chords. So which line crosses which is decided by the order around the ring alone, and numbers only sort crossings along
+a chord.
 """
 
 # Every name in a compiled function is a number or an array that numba infers.
 # pyright: reportUnknownMemberType=false, reportUntypedFunctionDecorator=false, reportUnknownVariableType=false
+
+# Compiled functions take arrays, not objects, and plain comparisons.
+# ruff: noqa: PLR0915, PLR0917, PLR1714, SIM109
 
 from __future__ import annotations
 
@@ -155,7 +159,7 @@ def _set_bit(words, row, unit, on):
 
 @compiled_into
 def _arrange(out, count, room, chords, length, weld, offset, cell, first_cell):
-    """Divide the ring in the scratch room by its chords, depth first. Returns 0, or what there was no room for."""
+    """Divide the ring in the scratch room by its chords, depth first. Returns 0, or what lacked room."""
     room.stack[0, 0], room.stack[0, 1], room.stack[0, 2], room.stack[0, 3] = 0, length, 0, chords
     depth = 1
     while depth > 0:
@@ -179,7 +183,7 @@ def _arrange(out, count, room, chords, length, weld, offset, cell, first_cell):
 
 @compiled_into
 def _drop_flat(out, room, chord, chords, ring, size, depth):
-    """Forget chords that cut nothing off (their ends are one vertex, or neighbours); note the side. Returns the rest."""
+    """Forget chords that cut nothing off (their ends are one vertex, or neighbours). Returns the rest."""
     kept = 0
     for index in range(chord, chord + chords):
         start, end, line = room.chord_from[index], room.chord_to[index], room.chord_line[index]
@@ -241,7 +245,7 @@ def _crossing_place(room, line, other):
 
 @compiled_into
 def _divide(out, count, room, depth, chords, weld, offset):
-    """Divide the ring on top of the stack by its middle chord, into two on the stack. 0, or what there is no room for."""
+    """Divide the ring on top of the stack by its middle chord, into two on the stack. 0, or what lacks room."""
     ring, size, chord = room.stack[depth, 0], room.stack[depth, 1], room.stack[depth, 2]
     for at in range(size):
         room.old_vertex[at], room.old_edge[at] = room.ring_vertex[ring + at], room.ring_edge[ring + at]

@@ -210,7 +210,7 @@ def _result(
     )
 
 
-def _prove(
+def _prove(  # noqa: PLR0917 - what is to be proved, of what
     mesh: PlanarMesh,
     cut: _Cut,
     place: _Place,

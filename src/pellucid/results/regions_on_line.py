@@ -61,7 +61,8 @@ class RegionsOnLine(Result):
 
 def _changes(ends: np.ndarray, values: np.ndarray) -> list[float]:
     """Where another of some straight lines becomes the largest."""
-    t, found = 0.0, []
+    found: list[float] = []
+    t = 0.0
     rise = values[1] - values[0]
     # Of lines that tie at the start the steepest leads.
     here = int(np.lexsort((rise, values[0]))[-1])
