@@ -162,7 +162,7 @@ class LinearRegions(Result):
 
     def locate(self, points: np.ndarray) -> np.ndarray:
         """The cell of each point (s, t); −1 outside the slice."""
-        from pellucid.core.planar_search import locate
+        from pellucid.results.region_search import locate
 
         return locate(self.vertices, self.cell_start, self.cell_vertex, np.atleast_2d(np.asarray(points, np.float64)))
 
@@ -173,7 +173,7 @@ class LinearRegions(Result):
             classes: Only where these two tie; None for all. A network of one output has the classes 0 and 1.
             level: For a network of one output: the value that parts its classes.
         """
-        from pellucid.core.planar_boundary import join_segments
+        from pellucid.results.region_boundaries import join_segments
 
         ends, pairs = self._segments(level)
         if classes is not None:
@@ -195,7 +195,7 @@ class LinearRegions(Result):
 
         Infinite where the slice has none. A boundary just outside the slice's ranges is not seen.
         """
-        from pellucid.core.planar_boundary import distance_to_segments
+        from pellucid.results.region_boundaries import distance_to_segments
 
         u, v = self.plane.u, self.plane.v
         metric = np.linalg.cholesky(np.array([[u @ u, u @ v], [u @ v, v @ v]]))
@@ -204,7 +204,7 @@ class LinearRegions(Result):
         return distance_to_segments(points @ metric, ends @ metric)
 
     def _segments(self, level: float) -> tuple[np.ndarray, np.ndarray]:
-        from pellucid.core.planar_boundary import boundary_segments
+        from pellucid.results.region_boundaries import boundary_segments
 
         outputs = self._required_outputs()
         if outputs.shape[1] == 1:

@@ -10,8 +10,7 @@
 from __future__ import annotations
 
 import numpy as np
-
-from pellucid.core.compiled import compiled
+from numba import njit
 
 __all__ = ["locate"]
 
@@ -45,7 +44,7 @@ def locate(xy: np.ndarray, ring_start: np.ndarray, ring_vertex: np.ndarray, poin
     return found
 
 
-@compiled
+@njit(cache=True, nogil=True)
 def _count(first, last, side, start):
     for cell in range(len(first)):
         for row in range(first[cell, 1], last[cell, 1] + 1):
@@ -53,7 +52,7 @@ def _count(first, last, side, start):
                 start[row * side + column + 1] += 1
 
 
-@compiled
+@njit(cache=True, nogil=True)
 def _fill(first, last, side, free, listed):
     for cell in range(len(first)):
         for row in range(first[cell, 1], last[cell, 1] + 1):
@@ -63,7 +62,7 @@ def _fill(first, last, side, free, listed):
                 free[square] += 1
 
 
-@compiled
+@njit(cache=True, nogil=True)
 def _find(xy, ring_start, ring_vertex, points, places, side, start, listed, found, slack):
     """The listed cell in which a point lies deepest."""
     for index in range(len(points)):

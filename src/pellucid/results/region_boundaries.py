@@ -10,8 +10,7 @@
 from __future__ import annotations
 
 import numpy as np
-
-from pellucid.core.compiled import compiled
+from numba import njit
 
 __all__ = ["boundary_segments", "distance_to_segments", "join_segments"]
 
@@ -77,7 +76,7 @@ def distance_to_segments(points: np.ndarray, ends: np.ndarray) -> np.ndarray:
     return _distances(np.ascontiguousarray(points, dtype=np.float64), np.ascontiguousarray(ends, dtype=np.float64))
 
 
-@compiled
+@njit(cache=True, nogil=True)
 def _distances(points, ends):
     found = np.full(len(points), np.inf)
     for index in range(len(points)):
@@ -94,7 +93,7 @@ def _distances(points, ends):
     return found
 
 
-@compiled
+@njit(cache=True, nogil=True)
 def _segments(xy, ring_start, ring_vertex, values, ends, pairs):
     """Write the segments that there is room for; returns how many there are."""
     count, outputs = 0, values.shape[1]
@@ -119,7 +118,7 @@ def _segments(xy, ring_start, ring_vertex, values, ends, pairs):
     return count
 
 
-@compiled
+@njit(cache=True, nogil=True)
 def _one_winner(ring_vertex, values, first, last):
     """Whether the same value is the largest at all corners, and so everywhere."""
     winner = np.argmax(values[ring_vertex[first]])
@@ -129,7 +128,7 @@ def _one_winner(ring_vertex, values, first, last):
     return True
 
 
-@compiled
+@njit(cache=True, nogil=True)
 def _able(ring_vertex, values, first, last, able):
     """The values that may be the largest somewhere: some corner exceeds the best lowest corner. Returns how many."""
     bar, count = -np.inf, 0
@@ -148,7 +147,7 @@ def _able(ring_vertex, values, first, last, able):
     return count
 
 
-@compiled
+@njit(cache=True, nogil=True)
 def _across(xy, ring_vertex, values, first, last, a, b, hit, tied):
     """Where two values tie across a cell: two points on its ring, and all values there. False if they do not."""
     found = 0
@@ -170,7 +169,7 @@ def _across(xy, ring_vertex, values, first, last, a, b, hit, tied):
     return found == 2
 
 
-@compiled
+@njit(cache=True, nogil=True)
 def _clip(hit, tied, able, ables, a, b):
     """Keep the part of the way on which no other value is larger. False if nothing is left."""
     low, high = 0.0, 1.0
