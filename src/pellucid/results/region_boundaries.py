@@ -2,7 +2,7 @@
 
 # Every name in a compiled function is a number or an array that numba infers.
 # pyright: reportUnknownMemberType=false, reportUntypedFunctionDecorator=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
+# pyright: reportUnknownArgumentType=false, reportMissingParameterType=false, reportUnknownParameterType=false
 
 # Compiled functions take arrays, not objects, and plain comparisons.
 # ruff: noqa: PLR0917, SIM110
