@@ -23,6 +23,10 @@ export interface FunctionView {
 
 /** In the order in which they are listed. Results of these are fetched one by one when they are shown: they are large. */
 export const FUNCTION_VIEWS: Partial<Record<Stem, FunctionView>> = {
+  linear_regions: {
+    label: "Linear regions",
+    load: async () => (await import("../views/LinearRegions.svelte")).default,
+  },
   loss_landscape: {
     label: "Loss landscape",
     load: async () => (await import("../views/LossLandscape.svelte")).default,
