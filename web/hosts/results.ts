@@ -31,6 +31,16 @@ export const FUNCTION_VIEWS: Partial<Record<Stem, FunctionView>> = {
     label: "Loss landscape",
     load: async () => (await import("../views/LossLandscape.svelte")).default,
   },
+  curvature: { label: "Curvature", load: async () => (await import("../views/Curvature.svelte")).default },
+  weight_curve: { label: "Weight curve", load: async () => (await import("../views/WeightCurve.svelte")).default },
+  local_linear_models: {
+    label: "Local linear models",
+    load: async () => (await import("../views/LocalLinearModels.svelte")).default,
+  },
+  input_jacobian: {
+    label: "Jacobian",
+    load: async () => (await import("../views/InputJacobian.svelte")).default,
+  },
 };
 
 /** A measure of one moment of training, or (`epoch` null) of the network as it ended. */

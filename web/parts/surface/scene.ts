@@ -93,14 +93,14 @@ void main() {
   float line = 0.0;
   for (int i = 0; i < ${MOST_LEVELS}; i++) {
     if (i >= count) break;
-    line = max(line, 1.0 - smoothstep(0.5, 1.4, abs(vShare - levels[i]) / max(wide, 1e-6)));
+    line = max(line, 1.0 - smoothstep(0.3, 1.2, abs(vShare - levels[i]) / max(wide, 1e-6)));
   }
   vec3 normal = normalize(vNormal);
   if (!gl_FrontFacing) normal = -normal;
   vec3 light = normalize(vec3(-0.45, 0.8, 0.55));
   float lit = 0.74 + 0.3 * max(0.0, dot(normal, light));
   float gleam = 0.10 * pow(max(0.0, dot(normal, normalize(light + normalize(vView)))), 24.0);
-  colour = mix(colour * lit + gleam, contour, 0.42 * line);
+  colour = mix(colour * lit + gleam, contour, 0.36 * line);
   gl_FragColor = vec4(colour, 1.0);
 }`;
 
@@ -222,8 +222,8 @@ export function openStage(onlost: (lost: boolean) => void): Stage {
 /** The eye looks at the middle of the box, from as far as shows all of it. */
 function place(camera: PerspectiveCamera, orbit: Orbit, aspect: number): void {
   const half = Math.tan((camera.fov * Math.PI) / 360);
-  const distance = 1.5 / (half * Math.min(1, aspect * 0.9)) / orbit.zoom;
-  const middle = 0.42 * TALL;
+  const distance = 1.42 / (half * Math.min(1, aspect * 0.92)) / orbit.zoom;
+  const middle = 0.3 * TALL;
   const [x, up, depth] = eyeOf(orbit, distance);
   camera.aspect = aspect;
   camera.position.set(x, up + middle, depth);
