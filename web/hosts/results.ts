@@ -27,6 +27,14 @@ export const FUNCTION_VIEWS: Partial<Record<Stem, FunctionView>> = {
     label: "Linear regions",
     load: async () => (await import("../views/LinearRegions.svelte")).default,
   },
+  neuron_surface: {
+    label: "Neurons",
+    load: async () => (await import("../views/NeuronSurface.svelte")).default,
+  },
+  input_folding: {
+    label: "Folding",
+    load: async () => (await import("../views/InputFolding.svelte")).default,
+  },
   loss_landscape: {
     label: "Loss landscape",
     load: async () => (await import("../views/LossLandscape.svelte")).default,
