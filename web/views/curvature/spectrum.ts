@@ -75,7 +75,7 @@ export function densityCurve(density: SpectralDensity): DensityCurve {
   const floor = highest * 10 ** -DECADES;
   return {
     x: density.grid.data,
-    density: Float64Array.from(density.density.data, (value) => Math.max(floor, value)),
+    density: Float64Array.from(density.density.data, (value) => (value < floor ? NaN : value)),
     low: Float64Array.from(density.density.data, (value, index) => Math.max(floor, value - error(index))),
     high: Float64Array.from(density.density.data, (value, index) => Math.max(floor, value + error(index))),
     range: [floor, highest * 2],

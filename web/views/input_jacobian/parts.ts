@@ -43,9 +43,10 @@ export function sayShape(shape: readonly number[]): string {
   return shape.join(" × ") || "1";
 }
 
-/** How much of an eigenvector's part of the input is in the output: 1 kept, 0 removed; NaN where there was none. */
+/** How much of an eigenvector's part of the input is in the output: 1 kept, 0 removed; NaN where there was little. */
 export function keptShare(result: InputJacobian, vector: number): number {
   const basis = result.eigenbasis;
   const before = basis?.input_parts.data[vector] ?? NaN;
-  return Math.abs(before) > 1e-12 ? (basis?.output_parts.data[vector] ?? NaN) / before : NaN;
+  const most = Math.max(0, ...Array.from(basis?.input_parts.data ?? [], Math.abs));
+  return Math.abs(before) > 0.05 * most ? (basis?.output_parts.data[vector] ?? NaN) / before : NaN;
 }

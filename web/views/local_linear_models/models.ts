@@ -82,6 +82,7 @@ export function importanceOf(result: LocalLinearModels, output: number, scales: 
 export interface Segment {
   readonly region: number;
   readonly support: number;
+  readonly slope: number;
   readonly from: readonly [value: number, output: number];
   readonly to: readonly [value: number, output: number];
 }
@@ -143,6 +144,7 @@ function segmentsOf(
   return Array.from({ length: regions }, (_, region) => ({
     region,
     support: result.support.data[region] ?? 0,
+    slope: slopes[region]!,
     from: line(region, low[region]!),
     to: line(region, high[region]!),
   }));
@@ -199,7 +201,7 @@ function sum(values: ArrayLike<number>): number {
   return total;
 }
 
-/** The number of features with more than the given support in common: what a line of a region passes through. */
+/** What the lines of the largest regions pass through: regions × the features named, times their scales if given. */
 export function linesOf(
   result: LocalLinearModels,
   output: number,
