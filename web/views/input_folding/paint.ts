@@ -53,7 +53,7 @@ export function paintFold(
   }
 }
 
-/** A dot with a rim, drawn once. */
+/** A dot, with a rim if it is given one, drawn once. */
 export function makeStamp(color: Rgb, rim: string, size: number): HTMLCanvasElement {
   const image = document.createElement("canvas");
   const ratio = 2 * (window.devicePixelRatio || 1);
@@ -64,6 +64,7 @@ export function makeStamp(color: Rgb, rim: string, size: number): HTMLCanvasElem
   context.arc(size / 2, size / 2, size / 2 - 0.75, 0, 2 * Math.PI);
   context.fillStyle = toCss(color);
   context.fill();
+  if (!rim) return image;
   context.strokeStyle = rim;
   context.lineWidth = 0.9;
   context.stroke();

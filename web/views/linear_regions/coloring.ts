@@ -1,6 +1,7 @@
 /** What the cells' colours say. */
 
-import { categoryColor, fromLch, rampColor, type Ramp, type Rgb } from "../../parts/color";
+import { classRgb, mix, parseColor } from "../../parts/class_color";
+import { fromLch, rampColor, type Ramp, type Rgb } from "../../parts/color";
 import { resolveColor } from "../../parts/theme.svelte";
 import type { LinearRegions } from "../../api/types";
 import { outputsOf, slopeOf } from "./affine";
@@ -152,22 +153,4 @@ export function scaleFor(values: ArrayLike<number>, before: Scale | null = null)
     return { ramp: "diverging", low: -size, high: size };
   }
   return { ramp: "sequential", low: Math.min(low, 0 < low && low < 0.3 * high ? 0 : low), high };
-}
-
-export function classRgb(index: number): Rgb {
-  const color = parseColor(resolveColor(categoryColor(index)));
-  return index < 8 ? color : mix(color, [128, 128, 128], 0.45); // after eight they repeat, greyer
-}
-
-export function mix(from: Rgb, to: Rgb, share: number): Rgb {
-  const part = (place: 0 | 1 | 2) => Math.round(from[place] + (to[place] - from[place]) * share);
-  return [part(0), part(1), part(2)];
-}
-
-/** `#rrggbb` as bytes; anything else is grey. */
-export function parseColor(text: string): Rgb {
-  const [, red, green, blue] = /^#(..)(..)(..)$/.exec(text.trim()) ?? [];
-  if (!red || !green || !blue)
-    return /^#(.)(.)(.)$/.test(text) ? parseColor(text.replace(/[0-9a-f]/gi, "$&$&")) : [136, 136, 136];
-  return [parseInt(red, 16), parseInt(green, 16), parseInt(blue, 16)];
 }

@@ -4,7 +4,7 @@ import { seen, type Camera } from "../../parts/camera";
 import { rampTable } from "../../parts/color";
 import type { CellMesh, Segments } from "./mesh";
 import { visible } from "./mesh";
-import type { Layer, Painter, Picture } from "./painter";
+import type { Layer, LineStyle, Painter, Picture } from "./painter";
 
 const CELLS_VERTEX = `#version 300 es
 precision highp float;
@@ -64,6 +64,24 @@ void main() {
   painted = ink * cover;
 }`;
 
+const HAIRS_VERTEX = `#version 300 es
+precision highp float;
+layout(location = 0) in vec2 place;
+uniform vec4 camera;
+void main() {
+  gl_Position = vec4((place - camera.xy) * camera.zw, 0.0, 1.0);
+}`;
+
+const HAIRS_FRAGMENT = `#version 300 es
+precision highp float;
+uniform vec4 ink;
+out vec4 painted;
+void main() {
+  painted = ink;
+}`;
+
+const MOST_STRIPS = 8000;
+
 interface Mesh {
   readonly array: WebGLVertexArrayObject;
   readonly values: WebGLBuffer | null;
@@ -77,6 +95,7 @@ export class GlPainter implements Painter {
   readonly #gl: WebGL2RenderingContext;
   readonly #cells: WebGLProgram;
   readonly #lines: WebGLProgram;
+  readonly #hairs: WebGLProgram;
   readonly #ramp: WebGLTexture;
   #base: Mesh | null = null;
   #over: Mesh | null = null;
@@ -106,6 +125,7 @@ export class GlPainter implements Painter {
     this.#gl = gl;
     this.#cells = link(gl, CELLS_VERTEX, CELLS_FRAGMENT);
     this.#lines = link(gl, LINES_VERTEX, LINES_FRAGMENT);
+    this.#hairs = link(gl, HAIRS_VERTEX, HAIRS_FRAGMENT);
     this.#ramp = texture(gl);
     canvas.addEventListener("webglcontextlost", () => {
       this.lost = true;
@@ -225,23 +245,35 @@ export class GlPainter implements Painter {
     if (picture.pieces) this.#fill(this.#over, camera);
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
-    gl.useProgram(this.#lines);
-    this.#place(this.#lines, camera);
-    for (const line of picture.lines) {
-      const known = this.#segments.get(line.layer);
-      if (!known) continue;
-      const [red, green, blue] = line.color;
-      const ink = [red / 255, green / 255, blue / 255, 1].map((part) => part * line.opacity) as [number, number, number, number]; // prettier-ignore
-      gl.uniform4f(gl.getUniformLocation(this.#lines, "ink"), ...ink);
-      gl.uniform3f(gl.getUniformLocation(this.#lines, "pixels"), width / 2, height / 2, line.width * picture.ratio);
-      gl.bindVertexArray(known.array);
-      gl.bindBuffer(gl.ARRAY_BUFFER, known.buffer);
-      for (const { first, count } of visible(known.segments.tiles, seen(camera))) {
-        gl.vertexAttribPointer(0, 4, gl.FLOAT, false, 0, first * 16);
-        gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, count);
-      }
-    }
+    for (const line of picture.lines) this.#draw(line, picture);
     gl.bindVertexArray(null);
+  }
+
+  /** Few lines are strips with soft edges; many are plain lines, which cost a card (and even more its absence) less. */
+  #draw(line: LineStyle, { camera, width, height, ratio }: Picture): void {
+    const known = this.#segments.get(line.layer);
+    if (!known) return;
+    const gl = this.#gl;
+    const stretches = visible(known.segments.tiles, seen(camera));
+    const many = stretches.reduce((sum, { count }) => sum + count, 0) > MOST_STRIPS;
+    const program = many ? this.#hairs : this.#lines;
+    gl.useProgram(program);
+    this.#place(program, camera);
+    const ink = [...line.color.map((part) => part / 255), 1].map((part) => part * line.opacity);
+    gl.uniform4fv(gl.getUniformLocation(program, "ink"), ink);
+    if (!many) gl.uniform3f(gl.getUniformLocation(program, "pixels"), width / 2, height / 2, line.width * ratio);
+    gl.bindVertexArray(known.array);
+    gl.bindBuffer(gl.ARRAY_BUFFER, known.buffer);
+    gl.vertexAttribDivisor(0, many ? 0 : 1);
+    if (many) gl.vertexAttribPointer(0, 2, gl.FLOAT, false, 0, 0);
+    for (const { first, count } of stretches) {
+      if (many) {
+        gl.drawArrays(gl.LINES, first * 2, count * 2);
+        continue;
+      }
+      gl.vertexAttribPointer(0, 4, gl.FLOAT, false, 0, first * 16);
+      gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, count);
+    }
   }
 
   #place(program: WebGLProgram, { x, y, zoom }: Camera): void {

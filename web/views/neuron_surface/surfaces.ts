@@ -11,6 +11,8 @@ export interface Stage {
   readonly name: string;
   readonly formula: string;
   readonly values: ArrayLike<number>;
+  /** Whose zero line is the stage's, where that is another's. */
+  readonly bend?: ArrayLike<number>;
 }
 
 export function layerNamed(result: NeuronSurface, name: string): SurfaceLayer | undefined {
@@ -127,7 +129,7 @@ export function stagesOf(result: NeuronSurface, layer: SurfaceLayer, place: numb
   const stages: Stage[] = [
     { name: "Slope", formula: "w · x", values: Float64Array.from(shifted, (value) => value - own) },
     { name: "Shifted", formula: `+ b, b = ${formatNumber(own, 3)}`, values: shifted },
-    { name: layer.activation ? "Clipped" : "Given", formula: clip, values },
+    { name: layer.activation ? "Clipped" : "Given", formula: clip, values, bend: shifted },
   ];
   const onward = onwardOf(result, layer);
   const target = onward ? onward.units.data.findIndex((unit) => unit === into) : -1;
@@ -138,6 +140,7 @@ export function stagesOf(result: NeuronSurface, layer: SurfaceLayer, place: numb
     name: "Weighed",
     formula: `× ${formatNumber(weight, 3)}`,
     values: Float64Array.from(values, (value) => value * weight),
+    bend: shifted,
   });
   if (summed) stages.push({ name: "Summed", formula: `with all others, in ${onward.name} #${into}`, values: summed });
   return stages;
