@@ -29,7 +29,13 @@ STATIC = ROOT / "src/pellucid/server/static"
 NOTES = WEB / "node_modules/.pellucid-build.json"
 """What was installed and built last, by hash. It goes when the packages go."""
 
-BUILT = (STATIC / "index.html", STATIC / "report/report.js", STATIC / "report/report.css", WEB / "api/schema.d.ts")
+BUILT = (
+    STATIC / "index.html",
+    STATIC / "report/report.js",
+    STATIC / "report/report.css",
+    STATIC / "report/scene.js",
+    WEB / "api/schema.d.ts",
+)
 _GENERATED = {WEB / "openapi.json", WEB / "api/schema.d.ts"}
 _CONTRACT = ("src/pellucid/results/*.py", "src/pellucid/server/*.py", "src/pellucid/store/tables.py")
 

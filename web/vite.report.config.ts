@@ -9,6 +9,7 @@ export default defineConfig({
   root: here("hosts/report"),
   publicDir: false,
   plugins: [svelte({ configFile: here("svelte.config.js") })],
+  resolve: { alias: [{ find: /^\.\/surface\/scene$/, replacement: here("hosts/report/scene.ts") }] },
   define: { "process.env.NODE_ENV": '"production"' },
   build: {
     outDir: here("../src/pellucid/server/static/report"),

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from pellucid.lenses.input_jacobian import measure_input_jacobian
     from pellucid.lenses.layer_collapse import measure_layer_collapse
     from pellucid.lenses.layer_map import measure_layer_map
+    from pellucid.lenses.linear_regions import measure_linear_regions
     from pellucid.lenses.local_linear_models import measure_local_linear_models
     from pellucid.lenses.loss_landscape import measure_loss_landscape
     from pellucid.lenses.margins import measure_margins
     from pellucid.lenses.neural_collapse import measure_neural_collapse
     from pellucid.lenses.neuron_surface import measure_neuron_surface
+    from pellucid.lenses.regions_on_line import measure_regions_on_line
     from pellucid.lenses.regression_collapse import measure_regression_collapse
     from pellucid.lenses.slicing import (
         slice_directions,
@@ -51,11 +53,13 @@ _HOMES = {
     "measure_input_jacobian": "pellucid.lenses.input_jacobian",
     "measure_layer_collapse": "pellucid.lenses.layer_collapse",
     "measure_layer_map": "pellucid.lenses.layer_map",
+    "measure_linear_regions": "pellucid.lenses.linear_regions",
     "measure_local_linear_models": "pellucid.lenses.local_linear_models",
     "measure_loss_landscape": "pellucid.lenses.loss_landscape",
     "measure_margins": "pellucid.lenses.margins",
     "measure_neural_collapse": "pellucid.lenses.neural_collapse",
     "measure_neuron_surface": "pellucid.lenses.neuron_surface",
+    "measure_regions_on_line": "pellucid.lenses.regions_on_line",
     "measure_regression_collapse": "pellucid.lenses.regression_collapse",
     "measure_robustness": "pellucid.lenses.robustness",
     "measure_weight_curve": "pellucid.lenses.weight_curve",
@@ -81,11 +85,13 @@ __all__ = [
     "measure_input_jacobian",
     "measure_layer_collapse",
     "measure_layer_map",
+    "measure_linear_regions",
     "measure_local_linear_models",
     "measure_loss_landscape",
     "measure_margins",
     "measure_neural_collapse",
     "measure_neuron_surface",
+    "measure_regions_on_line",
     "measure_regression_collapse",
     "measure_robustness",
     "measure_weight_curve",

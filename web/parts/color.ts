@@ -85,6 +85,11 @@ export function splitColor(split: string): string {
   return split === "train" || split === "validation" || split === "test" ? `var(--${split})` : "var(--category-8)";
 }
 
+/** A colour by its lightness 0–1, chroma and hue in degrees, for colours that only tell apart. */
+export function fromLch(lightness: number, chroma: number, hue: number): Rgb {
+  return labToRgb(...toLab([lightness, chroma, hue]));
+}
+
 /** Black or white, whichever reads better on `color`. */
 export function inkOn(color: Rgb): "#000000" | "#ffffff" {
   return luminance(color) > 0.18 ? "#000000" : "#ffffff";

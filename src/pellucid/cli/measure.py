@@ -47,6 +47,9 @@ def measure_command(
     split: Annotated[str, typer.Option(help="Whose examples to take: train, validation or test.")] = "train",
     example: Annotated[int, typer.Option(min=0, help="Which example of the split, for jacobian; from 0.")] = 0,
     resolution: Annotated[int | None, typer.Option(min=2, help="Grid points or lines in each direction.")] = None,
+    linearise: Annotated[
+        float | None, typer.Option(help="For the regions of a smooth network: the error allowed in an output.")
+    ] = None,
     checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Measure every kept epoch of the run.")] = False,
     open_app: Annotated[bool, typer.Option("--open", help="Then show the run in the app.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Say what was kept as JSON.")] = False,
@@ -64,7 +67,7 @@ def measure_command(
     opened = open_run(run, runs_dir)
     from pellucid.training.measured import Request, measure_run
 
-    request = Request(kind, plane, layer, split, example, resolution)
+    request = Request(kind, plane, layer, split, example, resolution, linearise=linearise)
     kept: list[dict[str, object]] = []
     began = time.perf_counter()
     for name, result in measure_run(opened, request, checkpoints=checkpoints):

@@ -4,15 +4,18 @@
 # pyright: reportUnknownMemberType=false, reportUntypedFunctionDecorator=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
 
+# Compiled functions take arrays, not objects, and plain comparisons.
+
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from pellucid.core.compiled import compiled
 
 __all__ = ["affine_residual", "mean_inside", "widths"]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def affine_residual(xy, ring_start, ring_vertex, values):
     """The largest difference, over all cells, of a vertex's values from those of the affine map through three others.
 
@@ -47,13 +50,13 @@ def affine_residual(xy, ring_start, ring_vertex, values):
     return worst
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _cross(xy, a, b, c):
     """Twice the area of a triangle of vertices."""
     return (xy[b, 0] - xy[a, 0]) * (xy[c, 1] - xy[a, 1]) - (xy[b, 1] - xy[a, 1]) * (xy[c, 0] - xy[a, 0])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def mean_inside(xy, ring_start, ring_vertex, values, weights):
     """A point inside each cell as a mean of its vertices, and the same mean of their values.
 
@@ -74,7 +77,7 @@ def mean_inside(xy, ring_start, ring_vertex, values, weights):
     return points, means
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def widths(xy, ring_start, ring_vertex, areas):
     """Of each cell its area over its longest reach from its first vertex."""
     found = np.empty(len(areas))

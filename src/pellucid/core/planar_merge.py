@@ -4,11 +4,14 @@
 # pyright: reportUnknownMemberType=false, reportUntypedFunctionDecorator=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
 
+# Compiled functions take arrays, not objects, and plain comparisons.
+# ruff: noqa: PLR0917
+
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from pellucid.core.compiled import compiled
 from pellucid.core.planar_mesh import PlanarMesh
 
 __all__ = ["merge_cells"]
@@ -100,7 +103,7 @@ def _kinks_of(
     return found
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _match(xy, edge_vertex, reach, ends, kinks, found):
     """The kink of the old half edge that points most nearly along each new edge."""
     for edge in range(len(edge_vertex)):
@@ -129,7 +132,7 @@ def _straight_vertices(mesh: PlanarMesh, kept: np.ndarray) -> np.ndarray:
     return (degree == 2) & (before > 2) & (np.linalg.norm(total, axis=1) < 1e-6)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _root(group, cell):
     """The cell that stands for a group."""
     while group[cell] != cell:
@@ -138,7 +141,7 @@ def _root(group, cell):
     return cell
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _join(edge_cell, kept, group):
     """Number the groups of cells that no kept edge parts; the lowest cell stands for each."""
     for edge in range(len(kept)):
@@ -149,7 +152,7 @@ def _join(edge_cell, kept, group):
         group[cell] = _root(group, cell)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _trace(ring_start, ring_vertex, ring_edge, edge_cell, kept, group, straight, new_start, new_vertex, member):
     """Follow each group's outline anticlockwise. Returns how many groups there are."""
     cells = at = 0
@@ -176,7 +179,7 @@ def _trace(ring_start, ring_vertex, ring_edge, edge_cell, kept, group, straight,
     return cells
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _outline_start(ring_start, ring_edge, kept, group, cell):
     """A cell of a group, and a place in its ring whose edge stays."""
     for other in range(cell, len(group)):
@@ -187,7 +190,7 @@ def _outline_start(ring_start, ring_edge, kept, group, cell):
     return cell, ring_start[cell]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _next(ring_start, ring_edge, edge_cell, kept, here, place):
     """The next edge of an outline: around each inner vertex past the edges that go."""
     place = place + 1 if place + 1 < ring_start[here + 1] else ring_start[here]

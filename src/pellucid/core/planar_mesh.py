@@ -40,7 +40,7 @@ class PlanarMesh:
 def rectangle(low: tuple[float, float], high: tuple[float, float]) -> PlanarMesh:
     """One cell: a rectangle.
 
-    >>> cell_areas(rectangle((0, 0), (2, 3)))
+    >>> cell_areas(rectangle((0.0, 0.0), (2.0, 3.0)))
     array([6.])
     """
     ring = np.arange(4, dtype=np.int32)

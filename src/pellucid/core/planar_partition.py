@@ -3,6 +3,9 @@
 # numba's compiled functions have no types that a checker could read.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+# Compiled functions take arrays, not objects, and plain comparisons.
+# ruff: noqa: PLR0917
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -22,7 +25,7 @@ _NUMBERS = 1 << 20
 """How many quantities are held at once."""
 
 _ROUNDING = 1e-13
-"""Below this share of its largest size a quantity counts as zero, and below this share of the slice two points as one."""
+"""Below this share of its size a quantity counts as zero, below this share of the slice two points as one."""
 
 
 @dataclass(frozen=True, eq=False)

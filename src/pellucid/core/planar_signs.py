@@ -3,15 +3,19 @@
 # Every name in a compiled function is a number or an array that numba infers.
 # pyright: reportUnknownMemberType=false, reportUntypedFunctionDecorator=false, reportUnknownVariableType=false
 
+# Compiled functions take arrays, not objects, and plain comparisons.
+# ruff: noqa: PLR0917
+
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from pellucid.core.compiled import compiled
 
 __all__ = ["count_trailing", "cross_edges", "gather_vertices", "pack_signs"]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def gather_vertices(ring_vertex, first, last, stamp, vertices):
     """The vertices of a run of rings, each once; ``stamp`` says which place each one has. Returns how many."""
     count = 0
@@ -24,7 +28,7 @@ def gather_vertices(ring_vertex, first, last, stamp, vertices):
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def pack_signs(quantities, tolerance, positive, negative):
     """One bit for each quantity and vertex: above the tolerance, and below its negative."""
     rows, units = quantities.shape
@@ -40,7 +44,7 @@ def pack_signs(quantities, tolerance, positive, negative):
             negative[row, word] = below
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def count_trailing(word):
     """The place of the lowest bit that is set."""
     count = 0
@@ -53,7 +57,7 @@ def count_trailing(word):
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _crossings(a, b, positive, negative, quantities, units, places):
     """The quantities that pass zero between two vertices, and where, sorted along the way. Returns how many."""
     count = 0
@@ -73,7 +77,7 @@ def _crossings(a, b, positive, negative, quantities, units, places):
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def cross_edges(mesh, block, cuts, out, count, weld, units, places):
     """Divide every edge of a block's cells that is not divided yet; both of its cells will find the same vertices.
 

@@ -1,18 +1,22 @@
 """Cut convex cells by all the straight lines that cross each. Compiled.
 
 A cell is a ring of vertices; a line across it is a chord between two of them. One chord divides the ring in two; the
-others fall to one side, or cross it: then the crossing becomes a vertex that both sides share, and the chord two chords.
-So which line crosses which is decided by the order around the ring alone, and numbers only sort crossings along a chord.
+others fall to one side, or cross it: then the crossing becomes a vertex that both sides share, and the chord two
+chords. So which line crosses which is decided by the order around the ring alone, and numbers only sort crossings along
+a chord.
 """
 
 # Every name in a compiled function is a number or an array that numba infers.
 # pyright: reportUnknownMemberType=false, reportUntypedFunctionDecorator=false, reportUnknownVariableType=false
 
+# Compiled functions take arrays, not objects, and plain comparisons.
+# ruff: noqa: PLR0915, PLR0917, PLR1714, SIM109
+
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from pellucid.core.compiled import compiled, compiled_into
 from pellucid.core.planar_signs import count_trailing
 
 __all__ = ["split_cells"]
@@ -20,7 +24,7 @@ __all__ = ["split_cells"]
 _FULL_OUTPUT, _FULL_SCRATCH, _FULL_WORDS = 1, 2, 3
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def split_cells(mesh, block, cuts, out, count, room, weld, offset, cell):
     """Cut the cells of a block from ``cell`` on.
 
@@ -41,7 +45,7 @@ def split_cells(mesh, block, cuts, out, count, room, weld, offset, cell):
     return cell, 0
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _ring_with_chords(mesh, block, cuts, out, room, cell, count):
     """Write a cell's ring, with the vertices that its edges gained, and the chords across it into the scratch room."""
     first, last = mesh.ring_start[cell], mesh.ring_start[cell + 1]
@@ -92,7 +96,7 @@ def _ring_with_chords(mesh, block, cuts, out, room, cell, count):
     return chords, length
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _sign(block, mesh, place, unit):
     """−1, 0 or 1: the sign of a quantity at a corner."""
     at = block.stamp[mesh.ring_vertex[place]]
@@ -103,7 +107,7 @@ def _sign(block, mesh, place, unit):
     )
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _ends(mesh, block, cuts, room, first, corners, unit):
     """Where a quantity becomes negative and where positive on the way around: places in the ring; −1 for none."""
     down = up = -1
@@ -130,7 +134,7 @@ def _ends(mesh, block, cuts, room, first, corners, unit):
     return down, up
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _crossing_at(mesh, cuts, room, first, corner, unit):
     """The place in the ring of the vertex at which a quantity passes zero on the edge after a corner."""
     edge = mesh.ring_edge[first + corner]
@@ -143,7 +147,7 @@ def _crossing_at(mesh, cuts, room, first, corner, unit):
     return -1
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _set_bit(words, row, unit, on):
     """Set or clear a quantity's bit in a pattern."""
     mask = np.uint64(1) << np.uint64(unit & 63)
@@ -153,9 +157,9 @@ def _set_bit(words, row, unit, on):
         words[row, unit >> 6] &= ~mask
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _arrange(out, count, room, chords, length, weld, offset, cell, first_cell):
-    """Divide the ring in the scratch room by its chords, depth first. Returns 0, or what there was no room for."""
+    """Divide the ring in the scratch room by its chords, depth first. Returns 0, or what lacked room."""
     room.stack[0, 0], room.stack[0, 1], room.stack[0, 2], room.stack[0, 3] = 0, length, 0, chords
     depth = 1
     while depth > 0:
@@ -177,9 +181,9 @@ def _arrange(out, count, room, chords, length, weld, offset, cell, first_cell):
     return 0
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _drop_flat(out, room, chord, chords, ring, size, depth):
-    """Forget chords that cut nothing off (their ends are one vertex, or neighbours); note the side. Returns the rest."""
+    """Forget chords that cut nothing off (their ends are one vertex, or neighbours). Returns the rest."""
     kept = 0
     for index in range(chord, chord + chords):
         start, end, line = room.chord_from[index], room.chord_to[index], room.chord_line[index]
@@ -197,7 +201,7 @@ def _drop_flat(out, room, chord, chords, ring, size, depth):
     return kept
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _side(out, room, ring, size, line):
     """On which side of a line the middle of a ring lies: above zero on the right of the way along it."""
     x = y = 0.0
@@ -208,7 +212,7 @@ def _side(out, room, ring, size, line):
     return (by - ay) * (x - ax) - (bx - ax) * (y - ay)
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _emit(out, count, room, ring, size, depth, parent, first_cell):
     """Write a finished cell. Returns 0, or what there was no room for."""
     cell, at = count[2], count[3]
@@ -228,7 +232,7 @@ def _emit(out, count, room, ring, size, depth, parent, first_cell):
     return 0
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _crossing_place(room, line, other):
     """How far along a line, as a share of it, another crosses it."""
     ax, ay, bx, by = room.line[other, 0], room.line[other, 1], room.line[other, 2], room.line[other, 3]
@@ -239,9 +243,9 @@ def _crossing_place(room, line, other):
     return 0.5 if gap == 0.0 else min(max(before / gap, 0.0), 1.0)
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _divide(out, count, room, depth, chords, weld, offset):
-    """Divide the ring on top of the stack by its middle chord, into two on the stack. 0, or what there is no room for."""
+    """Divide the ring on top of the stack by its middle chord, into two on the stack. 0, or what lacks room."""
     ring, size, chord = room.stack[depth, 0], room.stack[depth, 1], room.stack[depth, 2]
     for at in range(size):
         room.old_vertex[at], room.old_edge[at] = room.ring_vertex[ring + at], room.ring_edge[ring + at]
@@ -277,7 +281,7 @@ def _divide(out, count, room, depth, chords, weld, offset):
     return 0
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _chain(out, count, room, pivot, chords, p, q, weld, offset):
     """The chord as a chain of edges, with a vertex wherever another chord crosses it. Returns its edges; −1: no room.
 
@@ -332,7 +336,7 @@ def _chain(out, count, room, pivot, chords, p, q, weld, offset):
     return inner + 1
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _link(out, count, start, end, kink):
     """Write one new edge."""
     edge = count[1]
@@ -341,7 +345,7 @@ def _link(out, count, start, end, kink):
     count[1] += 1
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _write_first(room, ring, p, q, inner):
     """The ring from p to q, and back along the chain."""
     at = ring
@@ -355,7 +359,7 @@ def _write_first(room, ring, p, q, inner):
         room.ring_edge[at] = room.chain[1] + inner - 1 - back
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _write_second(room, ring, p, q, size, inner):
     """The ring from q around to p, and along the chain."""
     at = ring
@@ -369,7 +373,7 @@ def _write_second(room, ring, p, q, size, inner):
         room.ring_vertex[at], room.ring_edge[at] = room.chain[0] + ahead, room.chain[1] + 1 + ahead
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled_into
 def _share(room, depth, pivot, chords, p, q, size, inner, chord, second_chord):
     """Hand the other chords to the two rings, those that cross the chain to both. Returns how many each got."""
     ours = theirs = 0

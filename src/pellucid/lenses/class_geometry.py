@@ -220,7 +220,8 @@ def _second_pass(read: _Read, found: _Found, frame: SimplexFrame, points: int) -
         np.add.at(squared, rows, (away**2).sum(axis=1))
         for row in sorted({int(one) for one in rows}):
             own = away[rows == row]
-            inside[row].append(own[(-passed[row]) % steps[row] :: steps[row]])
+            every = int(steps[row])
+            inside[row].append(own[int(-passed[row]) % every :: every])
             passed[row] += len(own)
         if points:
             chosen = slice((-seen) % step, None, step)

@@ -124,7 +124,7 @@ class _Cut:
                 place=stage.kink.module,
                 remedy="make the slice smaller, or look for the first such number with a trace",
             )
-        mesh, self.mesh = self.mesh, rectangle((0, 0), (1, 1))  # nothing else holds the coarser cells now
+        mesh, self.mesh = self.mesh, rectangle((0.0, 0.0), (1.0, 1.0))  # nothing else holds the coarser cells now
         found = divide(mesh, evaluate, scale, extent=place.extent, offset=self.first, max_cells=max_cells)
         self.mesh = found.mesh
         self.welded, self.unclear = self.welded + found.welded, self.unclear + found.unclear
@@ -190,6 +190,8 @@ def _result(
     for kink, cells in zip(program.kinks, cut.counts, strict=False):
         kinks.append(RegionKink(kink.op, kink.module, kink.kind, first, kink.quantities, kink.units, kink.shape, cells))
         first += kink.quantities
+    if linearised:
+        kinks = [RegionKink("linearisation", "", "threshold", 0, 1, 1, (), mesh.cells)]
     values = _outputs(program, place, mesh.xy) if outputs else np.empty((0, 0))
     return LinearRegions(
         model=type(model).__name__,
@@ -208,7 +210,7 @@ def _result(
     )
 
 
-def _prove(
+def _prove(  # noqa: PLR0917 - what is to be proved, of what
     mesh: PlanarMesh,
     cut: _Cut,
     place: _Place,

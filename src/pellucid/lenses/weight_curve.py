@@ -47,8 +47,9 @@ def measure_weight_curve(
 
     In a network of affine layers and kinks (ReLU, max-pooling …) each example's output is piecewise affine in one
     weight. Every bend is found exactly, kink by kink: the quantities of the first are affine in w, so their zeros are
-    exact; between them those of the second are affine, and so on. The outputs so followed are compared with the network run at
-    random weights. Where they differ, or an operation is smooth, the curve is sampled where it bends most instead.
+    exact; between them those of the second are affine, and so on. The outputs so followed are compared with the
+    network run at random weights. Where they differ, or an operation is smooth, the curve is sampled where
+    it bends most instead.
 
     Everything is computed in float64 on a copy in evaluation mode.
 

@@ -27,7 +27,7 @@ _MOST_ROWS = 40
 @renderer(_STEM, "rich")
 def _rich(result: ClassGeometry) -> Table:
     """One row a class: who is nearest, what is left inside, and the features that it uses."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     order: list[int] = result.order.tolist()
     for row in order[:_MOST_ROWS]:
         texture = result.textures[row]
@@ -212,9 +212,9 @@ def _draw_corner(result: ClassGeometry, ax: Axes, classes: tuple[str, str, str] 
 
 
 def _draw_tree(result: ClassGeometry, ax: Axes) -> None:
-    from scipy.cluster import hierarchy  # pyright: ignore[reportMissingTypeStubs]
+    from importlib import import_module
 
-    dendrogram: Any = hierarchy.dendrogram
+    dendrogram: Any = import_module("scipy.cluster.hierarchy").dendrogram  # scipy's own is without types
 
     if not len(result.tree):
         return

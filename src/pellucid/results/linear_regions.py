@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import numpy as np
 
@@ -111,7 +111,7 @@ class LinearRegions(Result):
 
     def neighbours(self, cell: int) -> list[tuple[int, RegionKink, int]]:
         """The cells next to a cell, each with the kink between them and which of its quantities bends there."""
-        found = []
+        found: list[tuple[int, RegionKink, int]] = []
         for edge in self.cell_edge[self.cell_start[cell] : self.cell_start[cell + 1]].tolist():
             left, right = (int(one) for one in self.edge_cell[edge])
             other = right if left == cell else left
@@ -142,7 +142,7 @@ class LinearRegions(Result):
         return self.vertices[self.edge_vertex[np.isin(self.edge_kink, numbers)]]
 
     def pattern(self, cells: Sequence[int] | np.ndarray, kink: int) -> np.ndarray:
-        """What one operation does in some cells: cells × quantities (is it above the threshold?) or × groups (who wins)."""
+        """What one operation does in some cells: cells × quantities (above the threshold?) or × groups (who wins)."""
         found = np.asarray(cells, dtype=np.int64)
         for later in range(len(self.patterns) - 1, kink, -1):
             found = self.patterns[later].parent[found]
@@ -156,12 +156,13 @@ class LinearRegions(Result):
         corners = self.cell_vertex[self.cell_start[cell] : self.cell_start[cell + 1]]
         points, values = self.vertices[corners], self._required_outputs()[corners]
         middle, height = points.mean(0), values.mean(0)
-        slopes = np.linalg.lstsq(points - middle, values - height, rcond=None)[0].T
+        inverse = cast("np.ndarray", np.linalg.pinv(points - middle))
+        slopes = (inverse @ (values - height)).T
         return slopes, height - slopes @ middle
 
     def locate(self, points: np.ndarray) -> np.ndarray:
         """The cell of each point (s, t); −1 outside the slice."""
-        from pellucid.core.planar_search import locate
+        from pellucid.results.region_search import locate
 
         return locate(self.vertices, self.cell_start, self.cell_vertex, np.atleast_2d(np.asarray(points, np.float64)))
 
@@ -172,7 +173,7 @@ class LinearRegions(Result):
             classes: Only where these two tie; None for all. A network of one output has the classes 0 and 1.
             level: For a network of one output: the value that parts its classes.
         """
-        from pellucid.core.planar_boundary import join_segments
+        from pellucid.results.region_boundaries import join_segments
 
         ends, pairs = self._segments(level)
         if classes is not None:
@@ -183,7 +184,7 @@ class LinearRegions(Result):
                 )
             chosen = (pairs == wanted).all(1)
             ends, pairs = ends[chosen], pairs[chosen]
-        lines = []
+        lines: list[BoundaryLine] = []
         for pair in np.unique(pairs, axis=0):
             for points, closed in join_segments(ends[(pairs == pair).all(1)]):
                 lines.append(BoundaryLine((int(pair[0]), int(pair[1])), points, closed))
@@ -194,7 +195,7 @@ class LinearRegions(Result):
 
         Infinite where the slice has none. A boundary just outside the slice's ranges is not seen.
         """
-        from pellucid.core.planar_boundary import distance_to_segments
+        from pellucid.results.region_boundaries import distance_to_segments
 
         u, v = self.plane.u, self.plane.v
         metric = np.linalg.cholesky(np.array([[u @ u, u @ v], [u @ v, v @ v]]))
@@ -203,7 +204,7 @@ class LinearRegions(Result):
         return distance_to_segments(points @ metric, ends @ metric)
 
     def _segments(self, level: float) -> tuple[np.ndarray, np.ndarray]:
-        from pellucid.core.planar_boundary import boundary_segments
+        from pellucid.results.region_boundaries import boundary_segments
 
         outputs = self._required_outputs()
         if outputs.shape[1] == 1:

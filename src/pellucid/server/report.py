@@ -16,6 +16,7 @@ from pellucid.results.base import Result
 from pellucid.server.describe import describe_run
 from pellucid.server.frames import build_frame
 from pellucid.server.models import ReportData, ResultEntry
+from pellucid.server.slimming import slim_payload
 from pellucid.store.filesystem import explain_storage_error
 from pellucid.store.run import Run
 from pellucid.store.tables import TABLES
@@ -27,6 +28,12 @@ REPORT_POINTS = 2000
 
 REPORT_HISTOGRAMS = 60
 """Points in time of a layer's distributions in a report, at the most."""
+
+REPORT_BYTES = 12_000_000
+"""What the moments of one measure along training may take in a report; of more, some are left out evenly."""
+
+_SURFACES = frozenset({"loss_landscape", "neuron_surface"})
+"""Results whose views draw in three dimensions, with a script of its own."""
 
 _BUNDLE = Path(__file__).parent / "static" / "report"
 
@@ -42,13 +49,17 @@ def build_report(run: Run, *, extra: Mapping[str, Result] | None = None, bundle:
     Raises:
         ServerError: The report's script is not built.
     """
-    script, style = _read_bundle(bundle or _BUNDLE)
-    data = _for_html(collect_report(run, extra).model_dump_json())
-    script, style = _for_script(script), _for_style(style)
+    bundle = bundle or _BUNDLE
+    script, style = _read_bundle(bundle)
+    collected = collect_report(run, extra)
+    data = _for_html(collected.model_dump_json())
+    surfaces = any(entry.schema_.partition("/")[0] in _SURFACES for entry in collected.run.results)
+    scripts = [_for_script(text) for text in (_read_scene(bundle) if surfaces else "", script) if text]
+    style = _for_style(style)
     policy = "; ".join(
         [
             "default-src 'none'",
-            f"script-src {_digest(script)}",
+            f"script-src {' '.join(_digest(script) for script in scripts)}",
             f"style-src {_digest(style)}",
             "style-src-attr 'unsafe-inline'",
             "img-src data: blob:",
@@ -76,7 +87,7 @@ def build_report(run: Run, *, extra: Mapping[str, Result] | None = None, bundle:
             "<noscript>This report draws itself with JavaScript: allow scripts for this file.</noscript>",
             '<div id="pellucid"></div>',
             f'<script type="application/json" id="pellucid-data">{data}</script>',
-            f"<script>{script}</script>",
+            *(f"<script>{script}</script>" for script in scripts),
             "</body>",
             "</html>",
             "",
@@ -123,10 +134,14 @@ def collect_report(run: Run, extra: Mapping[str, Result] | None = None) -> Repor
     results: dict[str, str] = {}
     kept: list[ResultEntry] = []
     warnings = list(detail.warnings)
+    left_out = _too_many(run, [entry.name for entry in detail.results])
+    if left_out:
+        warnings.append(f"{len(left_out)} results along training were left out of the report, which would be too large")
     for entry in detail.results:
+        if entry.name in left_out:
+            continue
         try:
-            run.result(entry.name)
-            results[entry.name] = _base64(run.result_bytes(entry.name))
+            results[entry.name] = _base64(slim_payload(run.result(entry.name)) or run.result_bytes(entry.name))
             kept.append(entry)
         except RunError as error:
             warnings.append(f"{entry.name} was left out: {error.message}")
@@ -139,6 +154,20 @@ def collect_report(run: Run, extra: Mapping[str, Result] | None = None) -> Repor
     return ReportData(
         run=detail.model_copy(update={"results": kept, "warnings": warnings}), results=results, tables=tables
     )
+
+
+def _too_many(run: Run, names: list[str]) -> set[str]:
+    """Of each measure along training, the moments that a report has no room for; the final network's is no moment."""
+    moments: dict[str, list[str]] = {}
+    for name in sorted(names):
+        if found := re.fullmatch(r"(\w+)_epoch_\d+", name):
+            moments.setdefault(found[1], []).append(name)
+    left_out: set[str] = set()
+    for found in moments.values():
+        size = sum(len(run.result_bytes(name)) for name in found)
+        stride = -(-size // REPORT_BYTES)
+        left_out.update(name for place, name in enumerate(found) if place % stride)
+    return left_out
 
 
 def _base64(payload: bytes) -> str:
@@ -154,6 +183,14 @@ def _read_bundle(folder: Path) -> tuple[str, str]:
             place=str(folder),
             remedy="run `make web` in the source checkout; an installed wheel carries it",
         ) from error
+
+
+def _read_scene(folder: Path) -> str:
+    """The script of surfaces; without it their flat maps are shown."""
+    try:
+        return (folder / "scene.js").read_text("utf-8")
+    except OSError:
+        return ""
 
 
 def _digest(text: str) -> str:

@@ -40,6 +40,7 @@ class Request:
         example: The place in the split of the example to look at, for what is measured of one.
         resolution: Points along each direction; None takes what suits the measure.
         most: At most so many examples, for what is measured of the loss.
+        linearise: For the regions of a smooth network: the error allowed in an output when it is linearised.
     """
 
     kind: str
@@ -49,6 +50,7 @@ class Request:
     example: int = 0
     resolution: int | None = None
     most: int = 2000
+    linearise: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -347,10 +349,10 @@ def _classes(found: MeasuredRun, _plane: Any, request: Request) -> Result:
     return measure_class_geometry(found.model, data, class_names=found.examples.classes or (), split=request.split)
 
 
-def _regions(found: MeasuredRun, plane: Any, _request: Request) -> Result:
+def _regions(found: MeasuredRun, plane: Any, request: Request) -> Result:
     from pellucid.lenses.linear_regions import measure_linear_regions
 
-    return measure_linear_regions(found.model, plane)
+    return measure_linear_regions(found.model, plane, linearise=request.linearise)
 
 
 def _labelled(found: MeasuredRun, most: int | None = None) -> tuple[Any, Any]:

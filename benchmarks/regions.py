@@ -1,0 +1,126 @@
+"""Linear regions of ReLU networks: cells a CPU second on one thread, memory of a million cells, and peers' figures.
+
+Run with ``OMP_NUM_THREADS=1`` (``--million`` for the large one, with two threads). No peer is imported: SplineCam needs
+graph-tool, which is no Python package, and SyReNN a server of its own. The figures printed beside ours are those
+measured on the same networks: SplineCam 250–580 cells/s, Berzins' edge subdivision 800–8,000, SyReNN 21,000–98,000.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from pellucid.core.slices import Slice
+from pellucid.lenses.linear_regions import measure_linear_regions
+from pellucid.results.linear_regions import LinearRegions
+
+COUNTS = {16: 178, 64: 6_668, 128: 20_714, 256: 79_783, 512: 358_790}
+BARS = {64: 300_000, 128: 150_000, 256: 80_000}
+FASTEST_PEER = 98_000
+
+
+def network(width: int) -> Any:
+    """The network whose counts are known."""
+    torch.manual_seed(0)
+    hidden = [nn.Linear(2, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()]
+    return nn.Sequential(*hidden, nn.Linear(width, 1))
+
+
+def square(half: float = 1.0) -> Slice:
+    """[−half, half]²."""
+    return Slice(np.zeros(2), np.eye(2)[0], np.eye(2)[1], (-half, half), (-half, half), (2,))
+
+
+def speed(width: int, rounds: int) -> None:
+    """The best of some rounds, without the outputs and with outputs and proofs."""
+    best = {False: np.inf, True: np.inf}
+    found = None
+    for _ in range(rounds):
+        for full in (False, True):
+            start = time.process_time()
+            found = measure_linear_regions(network(width), square(), outputs=full)
+            best[full] = min(best[full], time.process_time() - start)
+    assert found is not None
+    assert found.cells == COUNTS[width], (found.cells, COUNTS[width])
+    assert abs(found.proofs.area - 4) < 1e-9
+    rate = found.cells / best[False]
+    bar = f" (bar {BARS[width]:,})" if width in BARS else ""
+    print(
+        f"w={width}: {found.cells:,} cells, {rate:,.0f} cells per CPU second{bar}, {rate / FASTEST_PEER:.1f} × the "
+        f"fastest peer; with outputs and proofs {found.cells / best[True]:,.0f}; proofs hold: {found.proofs.hold}"
+    )
+
+
+def lines(width: int, count: int = 200) -> None:
+    """Brute force: along fine lines, the cell changes exactly where the activation pattern does."""
+    net = network(width)
+    found = measure_linear_regions(net, square(), outputs=False)
+    doubled, wrong, changes = net.double(), 0, 0
+    for row in np.linspace(-0.999, 0.999, count):
+        line = np.stack([np.linspace(-1, 1, 4001), np.full(4001, row)], 1)
+        hidden, signs = torch.from_numpy(line), []
+        for layer in doubled[:-1]:
+            if isinstance(layer, nn.ReLU):
+                signs.append((hidden > 0).numpy())
+            hidden = layer(hidden)
+        pattern, cells = np.concatenate(signs, 1), found.locate(line)
+        changed = (pattern[1:] != pattern[:-1]).any(1)
+        changes += int(changed.sum())
+        wrong += int(((cells[1:] != cells[:-1]) != changed).sum())
+    print(f"w={width}: {count} lines of 4,001 points, {changes:,} changes of pattern, {wrong} disagree with the cells")
+
+
+def deeper(layers: int) -> nn.Sequential:
+    """A network of width 256 with as many hidden layers, initialised as He et al. advise."""
+    torch.manual_seed(0)
+    found = nn.Sequential(nn.Linear(2, 256), nn.ReLU())
+    for _ in range(layers - 1):
+        found.extend([nn.Linear(256, 256), nn.ReLU()])
+    for one in found:
+        if isinstance(one, nn.Linear):
+            nn.init.kaiming_normal_(one.weight)
+    return found.append(nn.Linear(256, 1))
+
+
+def million(layers: int) -> None:
+    """About a million cells of a network of width 256."""
+    measure_linear_regions(network(16), square())  # everything is loaded now
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    start = time.perf_counter()
+    found = measure_linear_regions(deeper(layers), square(), outputs=False)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    size = output_bytes(found)
+    print(
+        f"w=256, {layers} hidden layers: {found.cells:,} cells in {seconds:.1f} s ({torch.get_num_threads()} threads); "
+        f"output {size / 2**20:.0f} MiB, peak above the start {peak / 2**20:.0f} MiB, {peak / size:.2f} × the output"
+    )
+
+
+def output_bytes(found: LinearRegions) -> int:
+    """The bytes of a result's arrays."""
+    arrays = [found.vertices, found.cell_start, found.cell_vertex, found.cell_edge, found.edge_vertex, found.edge_cell]
+    arrays += [found.edge_kink, *(one.bits for one in found.patterns), *(one.parent for one in found.patterns)]
+    return sum(array.nbytes for array in arrays)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--million", type=int, default=0, metavar="LAYERS", help="how many hidden layers")
+    parser.add_argument("--widths", type=int, nargs="*", default=[16, 64, 128, 256])
+    parser.add_argument("--lines", type=int, default=0, metavar="WIDTH")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    if options.million:
+        million(options.million)
+    elif options.lines:
+        lines(options.lines)
+    else:
+        for one in options.widths:
+            speed(one, options.rounds)

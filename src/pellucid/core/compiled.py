@@ -1,0 +1,24 @@
+"""How loops over cells, edges and points are compiled: by numba, once, and kept on disk."""
+
+# numba's own functions have no types.
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit
+
+__all__ = ["compiled", "compiled_into"]
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """A function compiled when it is first called; it runs without Python's lock, on numbers and arrays alone."""
+    return njit(cache=True, nogil=True)(inspect.unwrap(function))
+
+
+def compiled_into(function: Callable[..., Any]) -> Any:
+    """The same, and laid out in place of each call: for small functions that are given many arrays."""
+    return njit(cache=True, nogil=True, forceinline=True)(inspect.unwrap(function))
