@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pellucid.lenses.neuron_surface import measure_neuron_surface
     from pellucid.lenses.regions_on_line import measure_regions_on_line
     from pellucid.lenses.regression_collapse import measure_regression_collapse
+    from pellucid.lenses.robustness import measure_robustness
     from pellucid.lenses.slicing import (
         slice_directions,
         slice_examples,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
         slice_principal,
     )
     from pellucid.lenses.trace import trace
-    from pellucid.lenses.robustness import measure_robustness
     from pellucid.lenses.weight_curve import measure_weight_curve
     from pellucid.store.run import Run, open_run
     from pellucid.training.fit import fit
