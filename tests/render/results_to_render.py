@@ -24,6 +24,7 @@ from pellucid.results.trace_stepper import (
 )
 from pellucid.results.what_if import WhatIf
 from pellucid.results.worst_examples import WorstExamples
+from tests.render.collapse_results_to_render import neural_collapse, regression_collapse
 from tests.render.local_linear_results_to_render import input_jacobian, local_linear_models
 from tests.render.surface_results_to_render import input_folding, neuron_surface
 
@@ -381,6 +382,8 @@ EVERY: dict[str, Result] = {
     "layer_map": layer_map(),
     "local_linear_models": local_linear_models(),
     "input_jacobian": input_jacobian(),
+    "neural_collapse": neural_collapse(),
     "neuron_surface": neuron_surface(),
+    "regression_collapse": regression_collapse(),
     "input_folding": input_folding(),
 }

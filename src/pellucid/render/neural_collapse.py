@@ -61,7 +61,7 @@ def _rich(result: NeuralCollapse) -> Table:
         for one in result.quantities
     ]
     table = make_table(_title(result), columns, rows)
-    table.columns[-1].justify = "left"
+    table.columns[0].no_wrap, table.columns[-1].justify = True, "left"
     known = " · ".join(f"[{place}] {name}" for place, name in enumerate(sources, start=1))
     table.caption, table.caption_justify = Text(f"{_caption(result)}\n{known}"), "left"
     return table

@@ -23,6 +23,7 @@ __all__: list[str] = []
 
 _STEM = "regression_collapse"
 _SHOWN = 32
+_SOURCE = "Andriopoulos, Dong, Guo, Zhao, Ross 2024"
 
 
 @renderer(_STEM, "rich")
@@ -44,7 +45,7 @@ def _rich(result: RegressionCollapse) -> Table:
     table = make_table(
         f"Regression collapse{of}{on}: {sizes}", ("measure", "value", "collapsed", "rounding", "formula"), rows
     )
-    table.columns[-1].justify = "left"
+    table.columns[0].no_wrap, table.columns[-1].justify = True, "left"
     table.caption, table.caption_justify = (
         f"mean squared error {number(result.error)}; Andriopoulos et al. 2024",
         "left",
