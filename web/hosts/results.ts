@@ -12,42 +12,102 @@ import type {
   TraceStepper,
 } from "../api/types";
 
+const SPLITS = ["test", "validation", "train"];
+
 export type AnyResult = Results[keyof Results];
 type Stem = keyof Results;
 
-/** A measure of what a network computes: how it is called, and its view, loaded when it is first looked at. */
-export interface FunctionView {
+/** The tab that shows a measure: what the network computes, or where its training ended. */
+export type MeasureRoom = "function" | "geometry";
+
+/** A measure of a network: how it is called, and its view, loaded when it is first looked at. */
+export interface MeasureView {
+  readonly room: MeasureRoom;
   readonly label: string;
   readonly load: () => Promise<Component<{ result: never }>>;
 }
 
 /** In the order in which they are listed. Results of these are fetched one by one when they are shown: they are large. */
-export const FUNCTION_VIEWS: Partial<Record<Stem, FunctionView>> = {
+export const MEASURE_VIEWS: Partial<Record<Stem, MeasureView>> = {
   linear_regions: {
+    room: "function",
     label: "Linear regions",
     load: async () => (await import("../views/LinearRegions.svelte")).default,
   },
   neuron_surface: {
+    room: "function",
     label: "Neurons",
     load: async () => (await import("../views/NeuronSurface.svelte")).default,
   },
   input_folding: {
+    room: "function",
     label: "Folding",
     load: async () => (await import("../views/InputFolding.svelte")).default,
   },
   loss_landscape: {
+    room: "function",
     label: "Loss landscape",
     load: async () => (await import("../views/LossLandscape.svelte")).default,
   },
-  curvature: { label: "Curvature", load: async () => (await import("../views/Curvature.svelte")).default },
-  weight_curve: { label: "Weight curve", load: async () => (await import("../views/WeightCurve.svelte")).default },
+  curvature: {
+    room: "function",
+    label: "Curvature",
+    load: async () => (await import("../views/Curvature.svelte")).default,
+  },
+  weight_curve: {
+    room: "function",
+    label: "Weight curve",
+    load: async () => (await import("../views/WeightCurve.svelte")).default,
+  },
   local_linear_models: {
+    room: "function",
     label: "Local linear models",
     load: async () => (await import("../views/LocalLinearModels.svelte")).default,
   },
   input_jacobian: {
+    room: "function",
     label: "Jacobian",
     load: async () => (await import("../views/InputJacobian.svelte")).default,
+  },
+  neural_collapse: {
+    room: "geometry",
+    label: "Collapse",
+    load: async () => (await import("../views/NeuralCollapse.svelte")).default,
+  },
+  regression_collapse: {
+    room: "geometry",
+    label: "Collapse of a regression",
+    load: async () => (await import("../views/RegressionCollapse.svelte")).default,
+  },
+  layer_collapse: {
+    room: "geometry",
+    label: "Layer by layer",
+    load: async () => (await import("../views/LayerCollapse.svelte")).default,
+  },
+  class_geometry: {
+    room: "geometry",
+    label: "Classes",
+    load: async () => (await import("../views/ClassGeometry.svelte")).default,
+  },
+  calibration: {
+    room: "geometry",
+    label: "Calibration",
+    load: async () => (await import("../views/Calibration.svelte")).default,
+  },
+  margins: {
+    room: "geometry",
+    label: "Margins",
+    load: async () => (await import("../views/Margins.svelte")).default,
+  },
+  robustness: {
+    room: "geometry",
+    label: "Robustness",
+    load: async () => (await import("../views/Robustness.svelte")).default,
+  },
+  information_plane: {
+    room: "geometry",
+    label: "Information plane",
+    load: async () => (await import("../views/InformationPlane.svelte")).default,
   },
 };
 
@@ -57,33 +117,46 @@ export interface Moment {
   readonly epoch: number | null;
 }
 
-/** All moments at which one thing was measured, the earliest first and the final network last. */
+/** All moments at which one thing was measured on one split, the earliest first and the final network last. */
 export interface Measured {
   readonly stem: Stem;
+  /** Tells it apart from the same measure of another split. */
+  readonly key: string;
   readonly label: string;
   readonly moments: readonly Moment[];
 }
 
-/** Whether a result, by its schema, is one that the views of what a network computes show. */
-export function isFunction(schema: string): boolean {
-  return (schema.split("/")[0] ?? "") in FUNCTION_VIEWS;
+/** Whether a result, by its schema, is a measure, which is fetched only when it is shown. */
+export function isMeasure(schema: string): boolean {
+  return (schema.split("/")[0] ?? "") in MEASURE_VIEWS;
 }
 
-/** What was measured of a run's function, from the names and schemas of its results. */
-export function measuredFunctions(entries: readonly { readonly name: string; readonly schema: string }[]): Measured[] {
+/** What was measured of a run's network, from the names and schemas of its results. */
+export function measuredIn(
+  room: MeasureRoom,
+  entries: readonly { readonly name: string; readonly schema: string }[],
+): Measured[] {
   const at = ({ epoch }: Moment): number => epoch ?? Infinity;
-  return (Object.entries(FUNCTION_VIEWS) as [Stem, FunctionView][]).flatMap(([stem, { label }]) => {
-    const moments = entries
-      .filter(({ schema }) => schema.split("/")[0] === stem)
-      .map(({ name }): Moment => ({ name, epoch: epochOf(name) }))
-      .sort((a, b) => (at(a) === at(b) ? a.name.localeCompare(b.name) : at(a) - at(b)));
-    return moments.length ? [{ stem, label, moments }] : [];
+  const views = (Object.entries(MEASURE_VIEWS) as [Stem, MeasureView][]).filter(([, view]) => view.room === room);
+  return views.flatMap(([stem, { label }]) => {
+    const mine = entries.filter(({ schema }) => schema.split("/")[0] === stem);
+    const keys = [...new Set(mine.map(({ name }) => name.replace(EPOCH, "")))].sort();
+    return keys.map((key) => {
+      const split = SPLITS.find((one) => key === `${stem}_${one}`);
+      const moments = mine
+        .filter(({ name }) => name.replace(EPOCH, "") === key)
+        .map(({ name }): Moment => ({ name, epoch: epochOf(name) }))
+        .sort((a, b) => (at(a) === at(b) ? a.name.localeCompare(b.name) : at(a) - at(b)));
+      return { stem, key, label: split ? `${label} (${split})` : label, moments };
+    });
   });
 }
 
+const EPOCH = /_epoch_(\d+)$/;
+
 /** `pellucid measure --checkpoints` calls them `<stem>_epoch_0004`. */
 function epochOf(name: string): number | null {
-  const epoch = /_epoch_(\d+)$/.exec(name)?.[1];
+  const epoch = EPOCH.exec(name)?.[1];
   return epoch === undefined ? null : Number(epoch);
 }
 
@@ -97,8 +170,6 @@ export interface RunResults {
   readonly regression: readonly RegressionEvaluation[];
   readonly traces: readonly TraceStepper[];
 }
-
-const SPLITS = ["test", "validation", "train"];
 
 /** Sort results by their schema; unknown ones (of a newer Pellucid) are left out. */
 export function sortResults(results: readonly AnyResult[]): RunResults {

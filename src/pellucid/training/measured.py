@@ -90,7 +90,8 @@ def measure_run(run: Run, request: Request, *, checkpoints: bool = False) -> Ite
         checkpoints: Along the run's checkpoints, in order, in the plane that the final network and the data give.
 
     Yields:
-        The name to keep it under, such as ``neuron_surface`` or ``neuron_surface_epoch_0004``, and the result.
+        The name to keep it under, such as ``neuron_surface``, ``neural_collapse_test`` or ``neuron_surface_epoch_0004``,
+        and the result.
 
     Raises:
         SettingsError: there is no such measure, plane, layer or split.
@@ -107,14 +108,20 @@ def measure_run(run: Run, request: Request, *, checkpoints: bool = False) -> Ite
     plane = read_plane(request.plane, examples) if sliced else None
     if not checkpoints:
         result = measure(found, plane, request)
-        yield result.schema.partition("/")[0], result
+        yield _name_of(result), result
         return
     previous: Result | None = None
     for name in checkpoint_names(run):
         model, _ = load_network(run, f"checkpoints/{name}")
         moment = replace(found, examples=replace(examples, model=model), previous=previous)
         previous = measure(moment, plane, request)
-        yield f"{previous.schema.partition('/')[0]}_{name.partition('.')[0].replace('-', '_')}", previous
+        yield f"{_name_of(previous)}_{name.partition('.')[0].replace('-', '_')}", previous
+
+
+def _name_of(result: Result) -> str:
+    """What a result is kept under: its stem, and the split where it is of one."""
+    stem, split = result.schema.partition("/")[0], getattr(result, "split", "")
+    return f"{stem}_{split}" if split else stem
 
 
 def checkpoint_names(run: Run) -> list[str]:

@@ -8,7 +8,7 @@ export type Place =
   | { readonly page: "compare" }
   | { readonly page: "missing"; readonly path: string };
 
-export const TABS = ["overview", "layers", "evaluation", "trace", "function", "data", "settings"] as const;
+export const TABS = ["overview", "layers", "evaluation", "trace", "function", "geometry", "data", "settings"] as const;
 export type Tab = (typeof TABS)[number];
 
 /** The state of all views. Defaults are left out of the address. */

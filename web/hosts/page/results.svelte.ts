@@ -2,7 +2,7 @@
 
 import { ApiError, fetchResult } from "../../api/client";
 import type { RunDetail } from "../../api/types";
-import { isFunction, sortResults, type AnyResult } from "../results";
+import { isMeasure, sortResults, type AnyResult } from "../results";
 
 interface Fetched {
   readonly key: string;
@@ -18,7 +18,7 @@ export class ResultCache {
 
   results = $derived(sortResults(Object.values(this.#fetched).flatMap(({ value }) => value ?? [])));
 
-  /** Fetch what `run` has and we have not, but for what is measured of its function. */
+  /** Fetch what `run` has and we have not, but for what is measured of its network. */
   update(run: RunDetail): void {
     if (run.id !== this.#run) {
       this.#run = run.id;
@@ -26,7 +26,7 @@ export class ResultCache {
       this.error = null;
     }
     for (const { name, schema } of run.results) {
-      if (isFunction(schema)) continue; // fetched when it is looked at
+      if (isMeasure(schema)) continue; // fetched when it is looked at
       const key = [schema, run.status, run.resumes].join(" ");
       if (this.#fetched[name]?.key !== key) void this.#fetch(run.id, name, key);
     }

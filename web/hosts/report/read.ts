@@ -3,12 +3,12 @@
 import { decodeSegment, emptyFrame, type Frame } from "../../api/frames";
 import { decodePayload, PayloadError } from "../../api/payload";
 import type { ReportData, RunDetail, TableName } from "../../api/types";
-import { isFunction, sortResults, type AnyResult, type RunResults } from "../results";
+import { isMeasure, sortResults, type AnyResult, type RunResults } from "../results";
 
 export interface Report {
   readonly run: RunDetail;
   readonly results: RunResults;
-  /** One of the results that are decoded only when they are looked at: what was measured of the network's function. */
+  /** One of the results that are decoded only when they are looked at: what was measured of the network. */
   readonly named: (name: string) => AnyResult;
   readonly frame: (table: TableName) => Frame;
 }
@@ -18,7 +18,7 @@ export function readReport(text: string): Report {
   if (text.trim() === "") throw new PayloadError("the report carries no data");
   const data = JSON.parse(text) as ReportData;
   const named = (name: string): AnyResult => decodePayload<AnyResult>(fromBase64(data.results[name] ?? ""));
-  const large = new Set(data.run.results.filter(({ schema }) => isFunction(schema)).map(({ name }) => name));
+  const large = new Set(data.run.results.filter(({ schema }) => isMeasure(schema)).map(({ name }) => name));
   const results = Object.keys(data.results).filter((name) => !large.has(name));
   const frames = new Map(
     Object.entries(data.tables).map(([table, frame]) => [table, decodeSegment(fromBase64(frame)).frame]),
