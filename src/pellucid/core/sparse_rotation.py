@@ -77,12 +77,15 @@ def judge_sparse_rotation(blocks: np.ndarray, *, starts: int = 48, draws: int = 
     model keeps what the features know, the scatter of the centres in feature space and the common mean, and replaces
     each class by a random mixture of all classes: M → QM with Q uniform on the orthogonal matrices that leave
     (1, …, 1) in place, one Q for all blocks. Independent Gaussian centres are invariant under it, so that on them the
-    p-value is exact; a simplex is one point of it, and nothing is found there. Observed and null are searched alike.
+    p-value is exact; a simplex stays a simplex under it, so that nothing is found there. Observed and null are searched
+    alike.
     """
     generator = np.random.default_rng((seed, 1))
     mixed = np.stack([blocks, *(_mixing(generator, blocks.shape[1]) @ blocks for _ in range(draws))])
     every = find_sparse_rotation(mixed, starts=starts, seed=seed)
-    found = SparseRotation(*(getattr(every, name)[0] for name in ("rotation", "density", "varimax", "agreeing")))
+    found = SparseRotation(
+        *(np.asarray(getattr(every, name)[0]) for name in ("rotation", "density", "varimax", "agreeing"))
+    )
     null = every.density[1:]
     hits = int((null <= float(found.density) + _TIE).sum())
     return RotationTest(found, null, (1 + hits) / (1 + draws))
