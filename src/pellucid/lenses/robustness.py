@@ -248,7 +248,9 @@ def _attack(
             continue
         fooled_at[lost] = float(size)
         counts.append(int((fooled_at == math.inf).sum()))
-    said = "one step" if name == "fgsm" else f"{setting.steps} steps of 2.5 ε ÷ {setting.steps}, starts: {setting.starts}"
+    said = (
+        "one step" if name == "fgsm" else f"{setting.steps} steps of 2.5 ε ÷ {setting.steps}, starts: {setting.starts}"
+    )
     return _curve(name, sizes, np.array(counts), len(x), said)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from pellucid.render.parts import PALETTE, QUIET, choose, line_style, make_axes, make_table, number, share
 from pellucid.results.rendering import renderer
-from pellucid.results.robustness import Robustness
+from pellucid.results.robustness import Robustness, RobustnessCurve
 
 if TYPE_CHECKING:
     import pandas
@@ -31,7 +31,7 @@ def _rich(result: Robustness) -> Table:
         for place, size in enumerate(curve.sizes):
             interval = f"{share(float(curve.low[place]))}–{share(float(curve.high[place]))}"
             said = curve.settings if place == 0 else ""
-            name = f"{curve.label} ({curve.norm})" if place == 0 else ""
+            name = _name(curve) if place == 0 else ""
             rows.append((name, number(float(size), 3), share(float(curve.accuracy[place])), interval, said))
     if len(result.distance):
         rows.append(("median distance, DeepFool (L2)", number(result.median_distance, 4), "", "", "upper bound"))
@@ -82,7 +82,7 @@ def _plot(result: Robustness, ax: Axes | None = None, *, kind: str = "curves") -
                 (result.high, one.high),
             )
         )
-        ax.plot(sizes, middle, "o", linestyle=dash, color=colour, markersize=3, label=f"{one.label} ({one.norm})")
+        ax.plot(sizes, middle, "o", linestyle=dash, color=colour, markersize=3, label=_name(one))
         ax.fill_between(sizes, low, high, color=colour, alpha=0.15, linewidth=0)
     ax.axhline(result.accuracy, color=QUIET, linewidth=0.8)
     ax.set_xscale("symlog", linthresh=_smallest(result))
@@ -93,6 +93,11 @@ def _plot(result: Robustness, ax: Axes | None = None, *, kind: str = "curves") -
         ax.legend(fontsize="small")
     ax.set_title(f"Robustness of {result.examples:,} examples")
     return ax
+
+
+def _name(curve: RobustnessCurve) -> str:
+    """The disturbance with what its sizes are in."""
+    return curve.label if curve.norm in curve.label else f"{curve.label} ({curve.norm})"
 
 
 def _smallest(result: Robustness) -> float:

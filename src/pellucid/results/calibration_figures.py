@@ -104,7 +104,7 @@ def bin_reliability(
 def bin_edges(confidence: np.ndarray, bins: int, binning: Binning) -> np.ndarray:
     """Equal widths from 0 to 1, or order statistics; equal confidences never come apart, so bins may be fewer."""
     if binning == "width":
-        return np.linspace(0.0, 1.0, bins + 1)
+        return np.arange(bins + 1) / bins  # unlike linspace these are the nearest numbers to k ÷ bins
     ordered = np.sort(confidence)
     inner = ordered[np.arange(1, bins) * len(ordered) // bins]
     return np.concatenate([[0.0], np.unique(inner[inner > ordered[0]]), [1.0]])
@@ -121,8 +121,7 @@ def decompose_brier(probabilities: np.ndarray, labels: np.ndarray, bins: int) ->
     total = np.zeros(6)
     for k in range(probabilities.shape[1]):
         p, y = probabilities[:, k], (labels == k).astype(np.float64)
-        edges = np.linspace(0.0, 1.0, bins + 1)
-        place = np.clip(np.searchsorted(edges, p, side="right") - 1, 0, bins - 1)
+        place = np.clip(np.searchsorted(bin_edges(p, bins, "width"), p, side="right") - 1, 0, bins - 1)
         counts = np.bincount(place, minlength=bins)
         filled = np.maximum(counts, 1)
         mean = np.bincount(place, p, minlength=bins) / filled
@@ -139,9 +138,7 @@ def decompose_brier(probabilities: np.ndarray, labels: np.ndarray, bins: int) ->
     return BrierParts(*(float(part) for part in total), bins=bins)
 
 
-def _bands(
-    place: np.ndarray, right: np.ndarray, bins: int, resamples: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _bands(place: np.ndarray, right: np.ndarray, bins: int, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Quantiles of every bin's accuracy when examples are drawn again with replacement.
 
     Only the counts of (bin, right or wrong) matter, and those of a bootstrap sample are multinomial.
