@@ -16,6 +16,8 @@ from pellucid.results.calibration import Calibration, judge_calibration
 
 __all__ = ["measure_calibration"]
 
+_CHUNK = 1024
+
 
 def measure_calibration(
     model: nn.Module | None = None,
@@ -96,7 +98,7 @@ def _run(model: nn.Module, loader: Any) -> tuple[np.ndarray, np.ndarray]:
     where = next((one.device for one in model.parameters()), torch.device("cpu"))
     outputs, labels = [], []
     with evaluating(model):
-        for x, y in batches_of(loader):
+        for x, y in batches_of(loader, size=_CHUNK):
             outputs.append(first_tensor(model(x.to(where))).double().cpu().numpy())
             labels.append(y.cpu().numpy())
     return np.concatenate(outputs), np.concatenate(labels)
@@ -136,7 +138,7 @@ def _as_probabilities(values: np.ndarray) -> np.ndarray:
     off = np.abs(values.sum(axis=1) - 1)
     if values.min() < 0 or values.max() > 1 or off.max() > 1e-3:
         raise DataError(
-            f"these are no probabilities: from {values.min():.4g} to {values.max():.4g}, sums up to {off.max():.2g} off",
+            f"no probabilities: from {values.min():.4g} to {values.max():.4g}, sums up to {off.max():.2g} off 1",
             place=f"probabilities, example {int(off.argmax())}",
             remedy="give a softmax's rows, or logits=",
         )

@@ -63,7 +63,8 @@ def measure_information_plane(
 
     Source: Kolchinsky and Tracey (2017), equations 10 and 13; Saxe et al. (2018), appendix.
 
-    >>> found = measure_information_plane(activations={"t": np.array([[0.0], [0.0], [9.0], [9.0]])}, labels=[0, 0, 1, 1])
+    >>> t = np.array([[0.0], [0.0], [9.0], [9.0]])
+    >>> found = measure_information_plane(activations={"t": t}, labels=[0, 0, 1, 1])
     >>> found.layers[0].binned_y.tolist(), found.layers[0].kernel_y.round(6).tolist()
     ([1.0], [1.0])
     """
@@ -94,7 +95,15 @@ def measure_information_plane(
         label_entropy=label_entropy(numbers),
         noise=float(noise),
         layers=tuple(
-            _measure(name, [one[name] for one in by_epoch.values()], numbers, bins, bin_range, noise) for name in names
+            _measure(
+                name,
+                [one[name] for one in by_epoch.values()],
+                numbers,
+                bins=bins,
+                bin_range=bin_range,
+                noise=noise,
+            )
+            for name in names
         ),
     )
 
@@ -103,6 +112,7 @@ def _measure(
     name: str,
     moments: list[np.ndarray],
     labels: np.ndarray,
+    *,
     bins: int,
     bin_range: tuple[float | int, float | int] | None,
     noise: float,

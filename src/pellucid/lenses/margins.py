@@ -157,7 +157,7 @@ def _check(batch: _Batch) -> None:
             place=f"example {batch.start + int(wrong.int().argmax())}",
             remedy="look for NaN among the inputs and the weights",
         )
-    if labels.dim() != 1 or labels.is_floating_point() and bool((labels != labels.round()).any()):
+    if labels.dim() != 1 or (labels.is_floating_point() and bool((labels != labels.round()).any())):
         raise DataError("labels are no class numbers", place="labels", remedy="give one whole number an example")
     outside = (labels < 0) | (labels >= outputs.shape[1])
     if bool(outside.any()):

@@ -35,6 +35,16 @@ _LABELS = {
 
 
 @dataclass(frozen=True)
+class _Examples:
+    """What is disturbed."""
+
+    x: Tensor
+    y: Tensor
+    clean: Tensor  # right undisturbed
+    distance: np.ndarray  # DeepFool's; empty without
+
+
+@dataclass(frozen=True)
 class _Setting:
     """What every attack is told."""
 
@@ -110,7 +120,7 @@ def measure_robustness(
         for name in attacks:
             levels = sizes["l2" if name in ("pgd_l2", "deepfool") else "linf"]
             if len(levels):
-                curves.append(_attack(name, decide, x, y, clean, levels, distance, setting))
+                curves.append(_attack(name, decide, _Examples(x, y, clean, distance), levels, setting))
     held = _slice_distances(slice_distance, places)
     low, high = _interval(np.array([int(clean.sum())]), len(x))
     return Robustness(
@@ -160,7 +170,7 @@ def _examples(loader: Any, most: int) -> tuple[Tensor, Tensor, np.ndarray]:
             place=f"example {int(wrong.int().argmax())}",
             remedy="leave these examples out",
         )
-    if y.dim() != 1 or y.is_floating_point() and bool((y != y.round()).any()):
+    if y.dim() != 1 or (y.is_floating_point() and bool((y != y.round()).any())):
         raise DataError("labels are no class numbers", place="labels", remedy="give one whole number an example")
     places = np.arange(len(x))
     if len(x) > most:
@@ -223,16 +233,14 @@ def _noise(decide: Decide, x: Tensor, y: Tensor, sizes: np.ndarray, setting: _Se
 def _attack(
     name: str,
     decide: Decide,
-    x: Tensor,
-    y: Tensor,
-    clean: Tensor,
+    examples: _Examples,
     sizes: np.ndarray,
-    distance: np.ndarray,
     setting: _Setting,
 ) -> RobustnessCurve:
     """The curve of one attack; examples that are wrong undisturbed stay lost."""
+    x, y, clean = examples.x, examples.y, examples.clean
     if name == "deepfool":
-        held = distance[clean.cpu().numpy()]
+        held = examples.distance[clean.cpu().numpy()]
         correct = np.array([int((held > size).sum()) for size in sizes])
         return _curve(name, sizes, correct, len(x), "at most 50 steps, overshoot 0.02, 10 classes")
     fooled_at = torch.where(clean, math.inf, -math.inf)

@@ -74,7 +74,7 @@ def _plot(result: Margins, ax: Axes | None = None, *, kind: str = "output") -> A
     ax.set_ylabel("examples")
     ax.axvline(0, color=QUIET, linewidth=0.8)
     if finite.any():
-        edges = np.histogram_bin_edges(values[finite], bins=40)
+        edges: list[float] = np.histogram_bin_edges(values[finite], bins=40).tolist()
         ax.hist(values[finite & right], edges, color=PALETTE[0], alpha=0.8, label="right")
         ax.hist(values[finite & ~right], edges, color=ACCENT, alpha=0.8, label="wrong")
         ax.legend(fontsize="small")

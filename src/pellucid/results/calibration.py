@@ -263,7 +263,8 @@ def _cross_fitted(
             remedy="give fewer folds, more examples, or fit_on=",
         )
     fold = np.random.default_rng(seed).permutation(len(labels)) % folds
-    scaled, fits = np.empty_like(logits), []
+    fits: list[FittedScaling] = []
+    scaled = np.empty_like(logits)
     for place in range(folds):
         mine = fold == place
         fit = fit_scaling(method, logits[~mine], labels[~mine])

@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeStubs=false
+# pyright: reportMissingTypeStubs=false, reportUnknownLambdaType=false
 # SciPy and scikit-learn have no types.
 """Maps that make a network's probabilities honest, fitted on examples that it was not trained on."""
 
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -58,7 +58,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> FittedScaling:
     elif slope(high) <= 0:
         beta, note = 1 / _COLDEST, f"the likelihood grows down to the limit T = {_COLDEST:g}: no example is wrong"
     else:
-        beta, note = float(np.exp(brentq(slope, low, high, xtol=1e-13))), ""
+        root: Any = brentq(slope, low, high, xtol=1e-13)
+        beta, note = float(np.exp(root)), ""
     temperature = 1 / beta
     return FittedScaling(lambda given: given / temperature, np.array([temperature]), not note, note)
 
