@@ -43,6 +43,7 @@ export type LossLandscape = Decoded<Schemas["LossLandscape"]>;
 export type NetworkOutline = Decoded<Schemas["NetworkOutline"]>;
 export type NeuronSurface = Decoded<Schemas["NeuronSurface"]>;
 export type PointSet = Decoded<Schemas["PointSet"]>;
+export type RegionsOnLine = Decoded<Schemas["RegionsOnLine"]>;
 export type RegressionEvaluation = Decoded<Schemas["RegressionEvaluation"]>;
 export type SimplificationSummary = Decoded<Schemas["SimplificationSummary"]>;
 export type SlicePlane = Decoded<Schemas["SlicePlane"]>;

@@ -27,6 +27,10 @@ export const FUNCTION_VIEWS: Partial<Record<Stem, FunctionView>> = {
     label: "Linear regions",
     load: async () => (await import("../views/LinearRegions.svelte")).default,
   },
+  regions_on_line: {
+    label: "Along a line",
+    load: async () => (await import("../views/RegionsOnLine.svelte")).default,
+  },
   neuron_surface: {
     label: "Neurons",
     load: async () => (await import("../views/NeuronSurface.svelte")).default,
