@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from pellucid.core.rules.base import Rule, flatten_arguments, lookup
+from pellucid.core.rules.drawing import drawn_numbers
 from pellucid.core.rules.registry import bind_arguments, find_rule
 
 ROUNDINGS = 64
@@ -80,10 +81,12 @@ def check(
     torch.set_grad_enabled(True)
     seed = random.randrange(2**31)
     bound_args = bind_arguments(function, args, kwargs)
-    rule = find_rule(function, bound_args)
     name = getattr(function, "__name__", str(function))
-    assert rule is not None, f"no rule for {name} with {list(bound_args)}"
     before = tree_map(lambda v: v.clone() if isinstance(v, Tensor) else v, (args, kwargs))
+    torch.manual_seed(seed)
+    bound_args |= drawn_numbers(function, bound_args)
+    rule = find_rule(function, bound_args)
+    assert rule is not None, f"no rule for {name} with {list(bound_args)}"
     torch.manual_seed(seed)
     observed = function(*before[0], **before[1])
     outputs = as_tuple(observed)

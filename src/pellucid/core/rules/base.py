@@ -46,6 +46,10 @@ class Rule(ABC):
         """Whether the rule covers this call."""
         return True
 
+    def fits(self, args: Arguments) -> bool:
+        """Whether the arguments are bound as the rule expects them, even if something that was drawn is missing."""
+        return self.applies(args)
+
     @abstractmethod
     def forward(self, args: Arguments, outputs: Sequence[Tensor] | None = None) -> tuple[Tensor, ...]:
         """The outputs, from the definition.

@@ -73,7 +73,7 @@ def bind_arguments(
     for rule, text in _written(canonical_name(function)):
         bound = bind(function, args, kwargs, (text,))
         first = bound if first is None or "argument_0" in first else first
-        if "argument_0" not in bound and rule.applies(bound):
+        if "argument_0" not in bound and rule.fits(bound):
             return bound
     return bind(function, args, kwargs) if first is None else first
 
