@@ -145,7 +145,8 @@ def test_wide_layers_show_their_strongest_units(traced):
 def test_what_is_no_chain_of_linear_layers_is_drawn_by_tensors():
     stepper = _trace(Convolutional(), torch.randn(2, 1, 8, 8), classes=2).stepper()
     assert (stepper.level, stepper.network) == ("tensors", ())
-    assert _named(stepper, "conv").tensor.shape == (2 * 4 * 6, 6)
+    assert _named(stepper, "conv").tensor.shape == (2 * 4, 6 * 6)
+    assert _named(stepper, "images").tensor.shape == (2 * 8, 8)
 
     class Skip(nn.Module):
         def __init__(self) -> None:
@@ -197,6 +198,12 @@ def test_a_large_tensor_is_drawn_by_the_strongest_entry_of_each_block(shape):
         block = table[row * high : (row + 1) * high, column * wide : (column + 1) * wide]
         assert abs(picture.cells[row, column]) == np.abs(block).max()
         assert picture.cells[row, column] in block
+
+
+def test_a_convolution_has_its_filters_as_rows_and_an_image_its_own_shape():
+    assert draw_tensor(torch.randn(32, 3, 3, 3)).cells.shape == (32, 27)
+    assert draw_tensor(torch.randn(1, 1, 8, 8)).cells.shape == (8, 8)
+    assert draw_tensor(torch.randn(512, 512, 3, 3)).block == (8, 72)
 
 
 def test_a_number_that_is_none_is_seen_in_its_block():
