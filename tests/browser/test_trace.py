@@ -12,7 +12,7 @@ import pellucid
 from pellucid.results.base import Result
 from pellucid.server.asking import Desk
 from pellucid.store.writer import RunWriter
-from tests.browser.conftest import App
+from tests.browser.conftest import App, wait_until
 
 
 @pytest.fixture
@@ -71,3 +71,102 @@ def test_a_report_walks_without_a_server(app: App, page: Page, fitted: str, tmp_
     section = page.locator("section#trace")
     expect(section.get_by_text(re.compile("row 5 of the", re.IGNORECASE)).first).to_be_visible()
     expect(section.get_by_role("button", name="Check every number")).to_have_count(0)
+
+
+def walk_through(page: Page, app: App, run: str) -> None:
+    """Open the trace of an example, at its first stop."""
+    page.goto(app.url(f"/runs/{run}?tab=trace&example=12"))
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible(timeout=60_000)
+    page.set_default_timeout(10_000)
+
+
+def position(page: Page) -> int:
+    return int(page.get_by_role("slider", name="Position in the walk").input_value())
+
+
+def test_the_walk_plays_steps_jumps_and_scrubs(app: App, page: Page, fitted: str):
+    walk_through(page, app, fitted)
+    assert position(page) == 0
+    page.get_by_text("4×", exact=True).click()
+    page.get_by_role("button", name="Play", exact=True).click()
+    wait_until(lambda: position(page) >= 3)
+    page.get_by_role("button", name="Pause", exact=True).click()
+    stopped = position(page)
+    page.get_by_role("button", name="Step forward").click()
+    assert position(page) == stopped + 1
+    page.get_by_role("button", name="Step back").click()
+    assert position(page) == stopped
+    page.get_by_role("button", name="To the end").click()
+    expect(page.get_by_text(re.compile("moves .* by a step of length")).first).to_be_visible()
+    page.get_by_role("slider", name="Position in the walk").fill("0")
+    expect(page.get_by_text("Forward", exact=True).first).to_be_visible()
+    layer = page.get_by_role("combobox", name="Layer")
+    layer.select_option(index=layer.locator("option").count() - 2)
+    assert position(page) > 0
+    wait_until(lambda: f"position={position(page)}" in page.url)
+
+
+def test_the_walk_by_keyboard_alone(app: App, page: Page, fitted: str):
+    walk_through(page, app, fitted)
+    network = page.get_by_role("slider", name=re.compile("^The network"))
+    network.focus()
+    for _ in range(2):
+        page.keyboard.press("ArrowRight")  # here from neuron to neuron
+    expect(network).to_have_attribute("aria-valuetext", re.compile(r"\[0, \d+\] = "))
+    assert position(page) == 0
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("selected=value"))
+    page.get_by_role("group", name=re.compile("^The walk through")).focus()
+    page.keyboard.press("ArrowRight")
+    assert position(page) == 1
+    page.keyboard.press("End")
+    last = position(page)
+    assert last > 8
+    page.keyboard.press("Home")
+    assert position(page) == 0
+    page.keyboard.press(" ")
+    expect(page.get_by_role("button", name="Pause", exact=True)).to_be_visible()
+    page.keyboard.press(" ")
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+
+
+def test_an_entry_is_explained_followed_and_dragged(app: App, page: Page, fitted: str):
+    walk_through(page, app, fitted)
+    page.get_by_role("slider", name=re.compile("weight, .*: choose an entry")).first.click(position={"x": 8, "y": 8})
+    entry = page.get_by_role("region", name=re.compile(r"weight\[\d+, \d+\]"))
+    dial = entry.get_by_role("slider", name=re.compile("^Drag "))
+    expect(dial).to_be_visible(timeout=30_000)
+    box = dial.bounding_box()
+    assert box is not None
+    before = dial.get_attribute("aria-valuenow")
+    page.mouse.move(box["x"] + 30, box["y"] + 20)
+    page.mouse.down()
+    for pixels in range(0, 80, 8):
+        page.mouse.move(box["x"] + 30, box["y"] + 20 - pixels)
+    page.mouse.up()
+    assert dial.get_attribute("aria-valuenow") != before
+    expect(entry.get_by_role("status").filter(has_text="the slope says")).to_have_count(1, timeout=30_000)
+    entry.get_by_role("button", name="Put it back").click()
+    expect(dial).to_have_attribute("aria-valuenow", str(before))
+    entry.get_by_text("Gradient", exact=True).last.click()
+    expect(entry.get_by_text("Checked:").first).to_be_visible(timeout=30_000)
+    entry.get_by_role("navigation", name="Walk on").get_by_role("button").first.click()
+    expect(page.get_by_role("button", name="Back to the entry before")).to_be_visible()
+    page.get_by_role("button", name="Back to the entry before").click()
+    expect(entry.get_by_text("Checked:").first).to_be_visible(timeout=30_000)
+    expect(page).to_have_url(re.compile("selected=gradient"))
+
+
+def test_the_walk_keeps_its_place_on_the_page(app: App, page: Page, fitted: str):
+    """Nothing jumps while it plays, in light or dark, on a narrow screen or a wide one."""
+    for scheme, width in (("light", 1400), ("dark", 380)):
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size({"width": width, "height": 900})
+        walk_through(page, app, fitted)
+        heights = set()
+        last = int(page.get_by_role("slider", name="Position in the walk").get_attribute("max") or 0)
+        for stop in range(last + 1):
+            page.get_by_role("slider", name="Position in the walk").fill(str(stop))
+            heights.add(page.evaluate("document.querySelector('.stages').firstElementChild.offsetHeight"))
+        assert len(heights) == 1
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
