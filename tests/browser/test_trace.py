@@ -1,4 +1,4 @@
-"""The trace of an example in Chromium: chosen, walked, asked, refused and sent away."""
+"""The trace of an example in Chromium: chosen, walked, asked, dragged, refused and sent away."""
 
 from __future__ import annotations
 
