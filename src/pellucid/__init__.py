@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from pellucid import widgets
     from pellucid.lenses.layer_map import measure_layer_map
     from pellucid.lenses.trace import trace
     from pellucid.store.run import Run, open_run
@@ -27,12 +28,12 @@ _HOMES = {
     "trace": "pellucid.lenses.trace",
 }
 
-__all__ = ["Run", "__version__", "fit", "measure_layer_map", "open_run", "predict", "trace", "watch"]
+__all__ = ["Run", "__version__", "fit", "measure_layer_map", "open_run", "predict", "trace", "watch", "widgets"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "watch":
-        return import_module("pellucid.watch")  # a room that can be called: see its docstring
+    if name in ("watch", "widgets"):
+        return import_module(f"pellucid.{name}")  # rooms; the first can be called: see its docstring
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'pellucid' has no attribute {name!r}")
