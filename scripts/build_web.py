@@ -2,7 +2,8 @@
 
 ``python scripts/build_web.py`` installs the packages that the lock file names, generates the TypeScript types of the
 server's contract, and builds the app, the offline report and the notebook's widget. It does nothing where nothing
-changed since the last time. ``--check`` also runs the type check, the unit tests and the formatter's check; ``--force`` builds in any case.
+changed since the last time. ``--check`` also runs the type check, the unit tests and the formatter's check; ``--force``
+builds in any case.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pellucid.errors import PellucidError
 
@@ -65,8 +65,9 @@ def notebook_bundle(shown: Any, stem: str) -> dict[str, Any] | None:
         bundle = None if make is None else make(shown)._repr_mimebundle_()
     except PellucidError:  # no widgets in this environment, or nothing built that they could show
         return None
-    data: dict[str, Any] = (bundle[0] if isinstance(bundle, tuple) else bundle) or {}
-    return {**data, "text/plain": str(shown)} if data else None
+    if isinstance(bundle, tuple):
+        bundle = cast("tuple[dict[str, Any], dict[str, Any]]", bundle)[0]
+    return {**bundle, "text/plain": str(shown)} if bundle else None
 
 
 @cache

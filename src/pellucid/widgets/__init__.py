@@ -1,7 +1,7 @@
 """Notebook hosts of the app's views.
 
-``show`` makes a widget of a result or of a trace; in a notebook whose kernel has anywidget, a result or a trace at the end
-of a cell becomes one by itself.
+``show`` makes a widget of a result or of a trace. In a notebook whose kernel has anywidget, a result or a trace at the
+end of a cell becomes one by itself.
 """
 
 from __future__ import annotations

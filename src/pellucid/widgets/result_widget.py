@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anywidget
 from traitlets import Bool, Bytes, Int, Unicode
@@ -15,6 +15,9 @@ from traitlets import Bool, Bytes, Int, Unicode
 import pellucid
 from pellucid.errors import PellucidError, ServerError, SettingsError
 from pellucid.results.base import Result
+
+if TYPE_CHECKING:
+    from pellucid.lenses.trace import Trace
 
 __all__ = ["ResultWidget"]
 
@@ -70,13 +73,13 @@ class ResultWidget(anywidget.AnyWidget):
             _, script, styles, _ = _read_views()
             self.send({"kind": "views"}, buffers=[script, styles])
         elif message.get("kind") == "ask" and self._trace is not None:
-            self._answer(message.get("turn"), message.get("question"))
+            self._answer(self._trace, message.get("turn"), message.get("question"))
 
-    def _answer(self, turn: object, question: object) -> None:
+    def _answer(self, trace: Trace, turn: object, question: object) -> None:
         from pellucid.lenses.trace_questions import answer
 
         try:
-            found = answer(self._trace, question if isinstance(question, Mapping) else {})
+            found = answer(trace, question if isinstance(question, Mapping) else {})
         except PellucidError as error:
             said = {"message": error.message, "place": error.place, "remedy": error.remedy}
         except Exception as error:  # a model's own code may raise anything; the next question may fare better
