@@ -54,6 +54,8 @@ class ScaledDotProductAttention(Rule):
     Dropout multiplies each weight, after the softmax, with what was drawn for it.
     """
 
+    cancels = True
+
     names = ("scaled_dot_product_attention",)
     signature = "query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, *, scale=None, enable_gqa=False"
     formula = r"y_q=\sum_j\operatorname{softmax}_j\left(\frac{q\cdot k_j}{\sqrt E}+M_{qj}\right)v_j"

@@ -39,6 +39,9 @@ class Rule(ABC):
     """The local derivative, in LaTeX."""
     differentiable: bool = True
     """Whether a gradient passes; ``backward`` of the others returns an empty dict."""
+    cancels: bool = False
+    """Whether more cancels inside than the terms of an entry show (a mean taken away from every number, scores taken
+    from their largest): the check then lets the tensor's largest entry set the scale of rounding."""
     random: bool = False
     """Whether the outputs depend on drawn numbers; ``forward`` then needs the observed outputs."""
 

@@ -24,6 +24,8 @@ class Recurrent(Rule):
     Backpropagation through time (Werbos 1990): a weight is shared by all steps, so its gradient is a sum over them.
     """
 
+    cancels = True
+
     def __init__(self, kind: str) -> None:
         self.names: tuple[str, ...] = (kind,)
         self.cell: Cell = CELLS[kind]

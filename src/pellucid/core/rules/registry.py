@@ -29,6 +29,7 @@ FAMILIES = (
     "softmax",
     "losses",
     "class_losses",
+    "margin_losses",
     "convolution",
     "pooling",
     "normalization",
