@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 import pellucid
 from pellucid.results.base import Result
@@ -155,6 +155,42 @@ def test_an_entry_is_explained_followed_and_dragged(app: App, page: Page, fitted
     page.get_by_role("button", name="Back to the entry before").click()
     expect(entry.get_by_text("Checked:").first).to_be_visible(timeout=30_000)
     expect(page).to_have_url(re.compile("selected=gradient"))
+
+
+def test_a_number_is_dragged_where_it_is_drawn(app: App, page: Page, fitted: str):
+    """A cell of a heat map, then a neuron of the network: up is more, and the pointer is told what comes of it."""
+    walk_through(page, app, fitted)
+    cells = page.get_by_role("slider", name=re.compile("weight, .*: choose an entry")).first
+    drag(page, cells, 8, 8)
+    network = page.get_by_role("slider", name=re.compile("^The network"))
+    network.scroll_into_view_if_needed()
+    box = network.bounding_box()
+    assert box is not None
+    x = max(26, min(64, 0.07 * box["width"]))  # the inputs' column
+    for y in range(150, 300, 8):  # found as a person finds it: by moving over it
+        page.mouse.move(box["x"] + x, box["y"] + y)
+        if page.locator(".pointing").count():
+            break
+    drag(page, network, x, y)
+
+
+def drag(page: Page, drawing: Locator, x: float, y: float) -> None:
+    """Drag what is drawn there up by 60 pixels; the dial follows and stays."""
+    drawing.scroll_into_view_if_needed()
+    box = drawing.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + x, box["y"] + y)
+    page.mouse.down()
+    for pixels in range(0, 61, 6):
+        page.mouse.move(box["x"] + x, box["y"] + y - pixels)
+    expect(page.get_by_text(re.compile(r"= .*, was .*: loss .*, was"))).to_be_visible(timeout=30_000)
+    dial = page.get_by_role("slider", name=re.compile("^Drag "))
+    low, now, high = (float(dial.get_attribute(f"aria-value{which}") or "nan") for which in ("min", "now", "max"))
+    assert (now - low) / (high - low) == pytest.approx(0.5 + 60 / 160 / 2, abs=0.01)
+    page.mouse.up()
+    assert position(page) == 0
+    page.mouse.move(box["x"] + x, box["y"] + y - 10)
+    assert float(dial.get_attribute("aria-valuenow") or "nan") == now, "it stays where it was let go"
 
 
 def test_the_walk_keeps_its_place_on_the_page(app: App, page: Page, fitted: str):

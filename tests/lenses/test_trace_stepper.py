@@ -257,3 +257,21 @@ def test_awkward_passes_have_a_walk_as_well():
     found = trace(InPlace(), torch.randn(2, 3), {"bias": torch.ones(3)}, loss=lambda output: output.sum()).stepper()
     assert [stop.phase for stop in found.walk].count("backward") == len(found.steps)
     assert all(stop.value >= 0 for stop in found.walk)
+
+
+def test_the_walk_does_not_stop_where_a_module_only_counts():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU())
+    found = trace(model, torch.randn(2, 1, 6, 6), loss=lambda output: output.sum())
+    counting = [step.index for step in found.outline().steps if step.op == "add"]
+    assert len(counting) == 1, "the outline lists num_batches_tracked += 1"
+    stops = {stop.step for stop in found.stepper().walk}
+    assert counting[0] not in stops
+    assert stops == {step.index for step in found.outline().steps} - set(counting)
+
+
+def test_a_model_of_torchs_modules_alone_shows_the_line_that_asked():
+    model = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
+    found = trace(model, torch.randn(2, 3))  # this line
+    for step in found.outline().steps:
+        assert step.source_file == __file__
+        assert step.source_text.endswith("# this line")

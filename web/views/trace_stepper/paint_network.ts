@@ -72,7 +72,7 @@ export class NetworkPainter {
     if (!come) return;
     const { phase } = state;
     const back = phase === "backward" || phase === "update";
-    this.#reveal(context, place, "weights", 0, 1, back ? 0.13 : 0.2);
+    this.#reveal(context, place, "weights", 0, 1, (back ? 0.13 : 0.22) * (this.inks.dark ? 1.9 : 1));
     if (!back) return this.#reveal(context, place, "weights", 0, ease(come.sums), 0.85);
     if (phase === "backward")
       return this.#reveal(context, place, "weight_gradients", 1 - ease(come.edgeGradient), 1, 1);
@@ -218,8 +218,8 @@ export class NetworkPainter {
       context.fill();
       context.globalAlpha = 1;
     }
-    context.lineWidth = known && value !== 0 ? 1.4 : 1;
-    context.strokeStyle = known ? inks.ink : inks.border;
+    context.lineWidth = known && value !== 0 ? 1.4 : 1.2;
+    context.strokeStyle = known ? inks.ink : inks.faint;
     context.setLineDash(known && value < 0 ? [3, 2.2] : []);
     context.stroke();
     context.setLineDash([]);
