@@ -22,6 +22,7 @@ FAMILIES = (
     "selection",
     "placement",
     "joining",
+    "rearrangement",
     "padding",
     "reductions",
     "running",
