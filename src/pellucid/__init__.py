@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from pellucid import widgets
     from pellucid.lenses.curvature import measure_curvature
     from pellucid.lenses.input_folding import measure_input_folding
     from pellucid.lenses.input_jacobian import measure_input_jacobian
@@ -80,12 +81,13 @@ __all__ = [
     "slice_principal",
     "trace",
     "watch",
+    "widgets",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "watch":
-        return import_module("pellucid.watch")  # a room that can be called: see its docstring
+    if name in ("watch", "widgets"):
+        return import_module(f"pellucid.{name}")  # rooms; the first can be called: see its docstring
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'pellucid' has no attribute {name!r}")
