@@ -1,8 +1,9 @@
 """Build the front end into ``src/pellucid/server/static`` with the Node on PATH, or with the one that a wheel carries.
 
 ``python scripts/build_web.py`` installs the packages that the lock file names, generates the TypeScript types of the
-server's contract, and builds the app and the offline report. It does nothing where nothing changed since the last
-time. ``--check`` also runs the type check, the unit tests and the formatter's check; ``--force`` builds in any case.
+server's contract, and builds the app, the offline report and the notebook's widget. It does nothing where nothing
+changed since the last time. ``--check`` also runs the type check, the unit tests and the formatter's check; ``--force``
+builds in any case.
 """
 
 from __future__ import annotations
@@ -29,13 +30,15 @@ STATIC = ROOT / "src/pellucid/server/static"
 NOTES = WEB / "node_modules/.pellucid-build.json"
 """What was installed and built last, by hash. It goes when the packages go."""
 
-BUILT = (
-    STATIC / "index.html",
-    STATIC / "report/report.js",
-    STATIC / "report/report.css",
-    STATIC / "report/scene.js",
-    WEB / "api/schema.d.ts",
+_BUNDLES = (
+    "report/report.js",
+    "report/report.css",
+    "report/scene.js",
+    "widget/loader.js",
+    "widget/views.js",
+    "widget/views.css",
 )
+BUILT = (STATIC / "index.html", *(STATIC / name for name in _BUNDLES), WEB / "api/schema.d.ts")
 _GENERATED = {WEB / "openapi.json", WEB / "api/schema.d.ts"}
 _CONTRACT = ("src/pellucid/results/*.py", "src/pellucid/server/*.py", "src/pellucid/store/tables.py")
 

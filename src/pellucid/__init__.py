@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from pellucid import widgets
     from pellucid.lenses.calibration import measure_calibration
     from pellucid.lenses.class_geometry import measure_class_geometry
     from pellucid.lenses.curvature import measure_curvature
@@ -104,12 +105,13 @@ __all__ = [
     "slice_principal",
     "trace",
     "watch",
+    "widgets",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "watch":
-        return import_module("pellucid.watch")  # a room that can be called: see its docstring
+    if name in ("watch", "widgets"):
+        return import_module(f"pellucid.{name}")  # rooms; the first can be called: see its docstring
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'pellucid' has no attribute {name!r}")

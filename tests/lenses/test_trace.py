@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -288,3 +289,48 @@ def test_an_empty_batch_has_an_outline_and_a_check(net: Net) -> None:
     found = trace(net, torch.zeros(0, 5), loss=lambda out: out.sum())
     assert "0 × 8" in str(found)
     assert found.check().agrees
+
+
+class Dropping(nn.Module):
+    """Every kind of dropout behind a relu, whose zeros do not show what was drawn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.plain, self.alpha = nn.Linear(4, 8), nn.Dropout(0.5), nn.AlphaDropout(0.3)
+        self.memory = nn.LSTM(8, 6, 3, dropout=0.4, batch_first=True, proj_size=3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden, _ = self.memory(self.alpha(self.plain(torch.relu(self.linear(x)))))
+        return functional.scaled_dot_product_attention(hidden, hidden, hidden, dropout_p=0.5)
+
+
+def test_what_dropout_drew_is_known_exactly() -> None:
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    found = trace(Dropping(), torch.randn(2, 5, 4), loss=lambda out: (out**2).mean())
+    before = torch.get_rng_state()
+    checked = found.check()
+    assert not torch.equal(state, before)
+    assert torch.equal(before, torch.get_rng_state())
+    assert checked.agrees
+    assert not checked.opaque
+    assert {item.verdict for item in checked.checks} <= {"bit-equal", "within bound"}
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda out: ((out - 1) ** 2).mean(),
+        lambda out: (out.abs() ** 0.5).sum(),
+        lambda out: (2**out).sum() + torch.pow(2.0, out).sum(),
+        lambda out: pow(out, 2).sum() + out.pow(3).sum() + torch.pow(out.abs(), out).sum(),
+    ],
+)
+def test_powers_in_every_form(loss: Any) -> None:
+    torch.manual_seed(0)
+    found = trace(nn.Linear(3, 2), torch.rand(4, 3), loss=loss)
+    assert str(found.loss.explain())
+    assert found.gradient("weight", (0, 0)).explain().error < 1e-5
+    checked = found.check()
+    assert checked.agrees
+    assert not checked.opaque

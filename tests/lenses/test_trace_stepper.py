@@ -145,7 +145,8 @@ def test_wide_layers_show_their_strongest_units(traced):
 def test_what_is_no_chain_of_linear_layers_is_drawn_by_tensors():
     stepper = _trace(Convolutional(), torch.randn(2, 1, 8, 8), classes=2).stepper()
     assert (stepper.level, stepper.network) == ("tensors", ())
-    assert _named(stepper, "conv").tensor.shape == (2 * 4 * 6, 6)
+    assert _named(stepper, "conv").tensor.shape == (2 * 4, 6 * 6)
+    assert _named(stepper, "images").tensor.shape == (2 * 8, 8)
 
     class Skip(nn.Module):
         def __init__(self) -> None:
@@ -199,6 +200,12 @@ def test_a_large_tensor_is_drawn_by_the_strongest_entry_of_each_block(shape):
         assert picture.cells[row, column] in block
 
 
+def test_a_convolution_has_its_filters_as_rows_and_an_image_its_own_shape():
+    assert draw_tensor(torch.randn(32, 3, 3, 3)).cells.shape == (32, 27)
+    assert draw_tensor(torch.randn(1, 1, 8, 8)).cells.shape == (8, 8)
+    assert draw_tensor(torch.randn(512, 512, 3, 3)).block == (8, 72)
+
+
 def test_a_number_that_is_none_is_seen_in_its_block():
     tensor = torch.zeros(200, 200)
     tensor[150, 7] = float("nan")
@@ -250,3 +257,21 @@ def test_awkward_passes_have_a_walk_as_well():
     found = trace(InPlace(), torch.randn(2, 3), {"bias": torch.ones(3)}, loss=lambda output: output.sum()).stepper()
     assert [stop.phase for stop in found.walk].count("backward") == len(found.steps)
     assert all(stop.value >= 0 for stop in found.walk)
+
+
+def test_the_walk_does_not_stop_where_a_module_only_counts():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU())
+    found = trace(model, torch.randn(2, 1, 6, 6), loss=lambda output: output.sum())
+    counting = [step.index for step in found.outline().steps if step.op == "add"]
+    assert len(counting) == 1, "the outline lists num_batches_tracked += 1"
+    stops = {stop.step for stop in found.stepper().walk}
+    assert counting[0] not in stops
+    assert stops == {step.index for step in found.outline().steps} - set(counting)
+
+
+def test_a_model_of_torchs_modules_alone_shows_the_line_that_asked():
+    model = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
+    found = trace(model, torch.randn(2, 3))  # this line
+    for step in found.outline().steps:
+        assert step.source_file == __file__
+        assert step.source_text.endswith("# this line")

@@ -75,6 +75,11 @@ def test_every_medium_draws_it(name: str) -> None:
     latex, page = explanation.to_latex(), explanation.to_html()
     assert latex.count(r"\begin{align*}") == len(explanation.equations) == latex.count(r"\end{align*}")
     assert latex.count("{") == latex.count("}")
+    for text in re.findall(r"\\text\{[^{}]*\}", latex):
+        assert text.isascii(), "not every engine knows the letter"
+        assert not re.search(r"(?<![\\$])_", text), "a bare underscore stops LaTeX"
+    rows = re.findall(r"&=? ?(.*?)(?:\\\\|\n\\end)", latex)
+    assert max(row.count("underbrace") for row in rows) <= 9, "a row fits a page"
     assert "script" not in page
     assert explanation.to_frame().columns.tolist() == ["quantity", "label", "value"]
     assert explanation.plot().get_title()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
 
 import pellucid
 from pellucid.errors import RunError, RunNotFoundError, ServerError, SettingsError, TraceError
@@ -301,6 +303,24 @@ def test_closing_leaves_no_question_open(fitted):
     for future in futures:
         with pytest.raises((TraceError, ServerError)):
             future.result(20)
+
+
+def test_a_walk_is_that_of_the_newest_weights(fitted, tmp_path, static):
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(fitted[0] / fitted[1], tmp_path / fitted[1])
+    client = client_of(tmp_path, static, Authorization=f"Bearer {TOKEN}")
+    before, again = (Result.from_bytes(ask(client, fitted[1], ask="stepper").content).loss for _ in range(2))
+    assert before == again
+    path = tmp_path / fitted[1] / "checkpoints" / "final.safetensors"
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    save_file({name: 2 * tensor for name, tensor in load_file(path).items()}, path, metadata)
+    assert Result.from_bytes(ask(client, fitted[1], ask="loss").content).value == before, "of the walk that is shown"
+    after = Result.from_bytes(ask(client, fitted[1], ask="stepper").content).loss
+    assert after != before
+    assert Result.from_bytes(ask(client, fitted[1], ask="loss").content).value == after
+    client.app.state.desk.close()
 
 
 def test_errors_keep_their_class(app, fitted):

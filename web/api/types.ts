@@ -53,6 +53,7 @@ export type NeuralCollapse = Decoded<Schemas["NeuralCollapse"]>;
 export type NeuronSurface = Decoded<Schemas["NeuronSurface"]>;
 export type PointSet = Decoded<Schemas["PointSet"]>;
 export type RegressionCollapse = Decoded<Schemas["RegressionCollapse"]>;
+export type RegionsOnLine = Decoded<Schemas["RegionsOnLine"]>;
 export type RegressionEvaluation = Decoded<Schemas["RegressionEvaluation"]>;
 export type ReliabilityBins = Decoded<Schemas["ReliabilityBins"]>;
 export type Robustness = Decoded<Schemas["Robustness"]>;

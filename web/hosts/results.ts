@@ -34,6 +34,10 @@ export const MEASURE_VIEWS: Partial<Record<Stem, MeasureView>> = {
     label: "Linear regions",
     load: async () => (await import("../views/LinearRegions.svelte")).default,
   },
+  regions_on_line: {
+    label: "Along a line",
+    load: async () => (await import("../views/RegionsOnLine.svelte")).default,
+  },
   neuron_surface: {
     room: "function",
     label: "Neurons",

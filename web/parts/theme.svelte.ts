@@ -7,6 +7,7 @@ export type ThemeChoice = "system" | "light" | "dark";
 const KEY = "pellucid-theme";
 
 class Theme {
+  #roots = new Set<HTMLElement>();
   #choice = $state<ThemeChoice>("system");
   #systemDark = $state(false);
   #printing = $state(false);
@@ -23,6 +24,18 @@ class Theme {
     this.#choice = choice;
     if (remember) store(choice);
     this.#apply();
+  }
+
+  /** Where the colours are read: the document, or the newest element of ours in a page that is not ours. */
+  get root(): HTMLElement {
+    return [...this.#roots].at(-1) ?? document.documentElement;
+  }
+
+  /** Colour one element and leave the page around it alone. Returns how to let go of it. */
+  adopt(root: HTMLElement, dark: boolean): () => void {
+    this.#roots.add(root);
+    this.choose(dark ? "dark" : "light", false);
+    return () => this.#roots.delete(root);
   }
 
   /** Follow the system and the remembered choice; called once by each host. */
@@ -48,7 +61,8 @@ class Theme {
   }
 
   #apply(): void {
-    document.documentElement.dataset.theme = this.dark ? "dark" : "light";
+    const roots = this.#roots.size ? this.#roots : [document.documentElement];
+    for (const root of roots) root.dataset.theme = this.dark ? "dark" : "light";
   }
 }
 
@@ -72,7 +86,7 @@ function recall(): string | null {
 }
 
 /** A custom property's colour as the canvas needs it: `var(--x)` and `--x` are resolved, anything else is kept. */
-export function resolveColor(color: string, element: Element = document.documentElement): string {
+export function resolveColor(color: string, element: Element = theme.root): string {
   const name = /^(?:var\()?(--[\w-]+)\)?$/.exec(color)?.[1];
   if (!name) return color;
   const value = getComputedStyle(element).getPropertyValue(name).trim();

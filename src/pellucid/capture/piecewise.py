@@ -71,6 +71,7 @@ class PiecewiseProgram:
         kinks: The operations that bend it, in order.
         obstacles: The operations that are not piecewise affine; empty for a piecewise-affine network.
         outputs: How many numbers it gives for one point.
+        places: Which of all operations that may be kinks are its kinks.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class PiecewiseProgram:
         places: list[int],
     ) -> None:
         self.network, self.kinks, self.obstacles, self.outputs = network, kinks, obstacles, outputs
-        self._places = {place: kink.index for place, kink in zip(places, kinks, strict=True)}
+        self.places = {place: kink.index for place, kink in zip(places, kinks, strict=True)}
 
     @torch.no_grad()
     def run(self, points: Tensor) -> Tensor:
@@ -92,7 +93,7 @@ class PiecewiseProgram:
     @torch.no_grad()
     def quantities(self, points: Tensor, kink: int) -> Tensor:
         """What decides where one kink bends: n × quantities, or n × groups × members. What comes after does not run."""
-        probe = _Probe(self._places, kink)
+        probe = _Probe(self.places, kink)
         try:
             with probe:
                 self.network(points)
@@ -104,7 +105,7 @@ class PiecewiseProgram:
 
     def everything(self, points: Tensor) -> tuple[list[Tensor], Tensor]:
         """The quantities of all kinks, and the outputs; autograd follows if it is on and the points ask for it."""
-        probe = _Probe(self._places, -1)
+        probe = _Probe(self.places, -1)
         with probe:
             outputs = self.network(points)
         if len(probe.found) != len(self.kinks):

@@ -39,7 +39,10 @@ class Stage:
 
     def quantities(self, points: Tensor) -> Tensor:
         """The quantities at points, n × units; zero on the hyperplanes that divide."""
-        entries = self.program.quantities(points, self.kink.index)
+        return self.compare(self.program.quantities(points, self.kink.index))
+
+    def compare(self, entries: Tensor) -> Tensor:
+        """The same from the operation's entries."""
         if self.kink.kind == "threshold":
             return entries
         for _ in range(self.round):

@@ -49,11 +49,10 @@ class Source:
 def find_site(depth: int) -> Site | None:
     """The innermost running line that belongs neither to torch nor to the tracer.
 
-    A model made of torch's modules alone has no such line inside it: then the line in the innermost torch module's
-    ``forward``; and for a loss function given as it is, the line that asked for the trace.
+    A model made of torch's modules alone has no such line inside it, and a loss function given as it is neither: then
+    it is the line that asked for the trace.
     """
     frame: FrameType | None = sys._getframe(depth)
-    within_torch: Site | None = None
     while frame is not None:
         code = frame.f_code
         file = code.co_filename
@@ -62,12 +61,8 @@ def find_site(depth: int) -> Site | None:
             foreign = is_foreign(file)
         if not foreign:
             return code, frame.f_lasti
-        if within_torch is None and code.co_name == "forward":
-            within_torch = code, frame.f_lasti
-        elif within_torch is not None and code.co_name == "_run_model":
-            return within_torch
         frame = frame.f_back
-    return within_torch
+    return None
 
 
 def resolve(site: Site | None) -> Source | None:

@@ -258,7 +258,7 @@ class _Pass:
 
 
 def _run_model(model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """The frame at which the search for the person's line ends (see ``source_lines``)."""
+    """Call the model or the loss."""
     return model(*args, **kwargs)
 
 

@@ -115,7 +115,7 @@ class _Room(NamedTuple):
 
 def divide(
     mesh: PlanarMesh,
-    evaluate: Callable[[np.ndarray], np.ndarray],
+    evaluate: Callable[[np.ndarray, np.ndarray], np.ndarray],
     scale: np.ndarray,
     *,
     extent: float,
@@ -126,7 +126,7 @@ def divide(
 
     Args:
         mesh: The cells. On each of them every quantity must be affine.
-        evaluate: The quantities at points; n × 2 in, n × units out.
+        evaluate: The quantities at some vertices: their coordinates, n × 2, and numbers in, n × units out.
         scale: The size of each quantity; what is smaller by 13 orders of magnitude counts as zero.
         extent: The size of the plane's part; two points nearer than 1e-13 of it are one.
         offset: The number of the first quantity among all kinks.
@@ -144,7 +144,7 @@ class _Dividing:
     def __init__(
         self,
         mesh: PlanarMesh,
-        evaluate: Callable[[np.ndarray], np.ndarray],
+        evaluate: Callable[[np.ndarray, np.ndarray], np.ndarray],
         scale: np.ndarray,
         extent: float,
         offset: int,
@@ -186,7 +186,7 @@ class _Dividing:
         start, end = int(coarse.ring_start[cell]), int(coarse.ring_start[last])
         vertices = np.empty(end - start, np.int32)
         vertices = vertices[: gather_vertices(coarse.ring_vertex, start, end, stamp, vertices)]
-        quantities = np.ascontiguousarray(self.evaluate(self.mesh.xy[vertices]), dtype=np.float64)
+        quantities = np.ascontiguousarray(self.evaluate(self.mesh.xy[vertices], vertices), dtype=np.float64)
         self.evaluated += len(vertices)
         positive = np.empty((len(vertices), self.width), np.uint64)
         negative = np.empty((len(vertices), self.width), np.uint64)

@@ -10,7 +10,10 @@ from torch import nn
 
 from pellucid.capture.flat_network import flat_network_on
 from pellucid.capture.piecewise import PiecewiseProgram, read_piecewise
+from pellucid.capture.piecewise_resume import read_resumable
 from pellucid.capture.piecewise_stages import Stage, read_stages, winners
+from pellucid.capture.piecewise_states import CarriedStates
+from pellucid.core.planar_carry import owners_of_vertices
 from pellucid.core.planar_mesh import PlanarMesh, cell_areas, euler_characteristic, rectangle
 from pellucid.core.slices import Slice
 from pellucid.errors import SettingsError
@@ -23,6 +26,9 @@ _BATCH = 1 << 20
 """How many numbers of one layer are computed at once."""
 
 _SAMPLES = 12
+
+_ROOM = 1 << 30
+"""How many bytes of states are kept from kink to kink."""
 
 
 def measure_linear_regions(
@@ -69,7 +75,10 @@ def measure_linear_regions(
         mesh, error = refine(lambda xy: _outputs(program, place, xy), place.low, place.high, linearise, max_cells)
         return _result(model, slice_, program, place, _Cut(mesh), outputs=True, check=False, linearised=error)
     program.require_piecewise()
-    cut = _Cut(rectangle(place.low, place.high))
+    cells = rectangle(place.low, place.high)
+    resumable = read_resumable(program, place.samples()[:: _SAMPLES - 1])
+    states = None if resumable is None else CarriedStates(resumable, place.points, cells, room=_ROOM)
+    cut = _Cut(cells, states)
     for stage in read_stages(program):
         cut.run(stage, place, max_cells)
     return _result(model, slice_, program, place, cut, outputs=outputs, check=check and outputs, linearised=0.0)
@@ -101,8 +110,8 @@ class _Place:
 class _Cut:
     """The cells so far."""
 
-    def __init__(self, mesh: PlanarMesh) -> None:
-        self.mesh = mesh
+    def __init__(self, mesh: PlanarMesh, states: CarriedStates | None = None) -> None:
+        self.mesh, self.states = mesh, states
         self.patterns: list[RegionPatterns] = []
         self.counts: list[int] = []
         self.first = 0
@@ -114,9 +123,7 @@ class _Cut:
         """Cut the cells by a stage."""
         from pellucid.core.planar_partition import divide
 
-        def evaluate(xy: np.ndarray) -> np.ndarray:
-            return stage.quantities(place.points(xy)).numpy()
-
+        evaluate = self._evaluation(stage, place)
         scale = stage.scale(place.samples())
         if not np.isfinite(scale).all():
             raise SettingsError(
@@ -135,6 +142,17 @@ class _Cut:
             self._finish(stage, RegionPatterns(found.parent, bits))
         else:
             self._play(stage, found.parent, found.words)
+
+    def _evaluation(self, stage: Stage, place: _Place) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+        """How the stage's quantities are found at vertices of the present cells: by their coordinates and numbers."""
+        states = self.states
+        if states is None:
+            return lambda xy, _: stage.quantities(place.points(xy)).numpy()
+        if not stage.round:
+            return lambda _, vertices: stage.compare(states.entries_at_vertices(vertices)).numpy()
+        assert self._parent is not None
+        owners = owners_of_vertices(self.mesh, self._parent)
+        return lambda xy, vertices: stage.compare(states.entries_inside(xy, owners[vertices])).numpy()
 
     def _play(self, stage: Stage, parent: np.ndarray, words: np.ndarray) -> None:
         """One round of a maximum; after the last one, cells in which the same members win are joined again."""
@@ -162,6 +180,8 @@ class _Cut:
     def _finish(self, stage: Stage, patterns: RegionPatterns) -> None:
         self.patterns.append(patterns)
         self.counts.append(self.mesh.cells)
+        if self.states is not None:
+            self.states.enter(stage.kink.index + 1, self.mesh, patterns.parent)
         self.first += stage.kink.quantities
 
 
@@ -192,7 +212,10 @@ def _result(
         first += kink.quantities
     if linearised:
         kinks = [RegionKink("linearisation", "", "threshold", 0, 1, 1, (), mesh.cells)]
-    values = _outputs(program, place, mesh.xy) if outputs else np.empty((0, 0))
+    values = np.empty((0, 0))
+    if outputs:
+        known = cut.states
+        values = _outputs(program, place, mesh.xy) if known is None else known.at_vertices(np.arange(len(mesh.xy)))
     return LinearRegions(
         model=type(model).__name__,
         plane=SlicePlane.of(slice_),

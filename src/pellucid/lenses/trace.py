@@ -22,6 +22,7 @@ from pellucid.lenses.trace_stepper import build_stepper
 from pellucid.lenses.trace_updates import explain_update
 from pellucid.lenses.trace_values import explain_value
 from pellucid.results.explanation import EntryReference, Explanation
+from pellucid.results.rendering import notebook_bundle
 from pellucid.results.trace_check import TraceCheck
 from pellucid.results.trace_outline import TraceOutline
 from pellucid.results.trace_stepper import TraceStepper
@@ -325,3 +326,6 @@ class Trace:
 
     def _repr_html_(self) -> str:
         return self.outline()._repr_html_()
+
+    def _repr_mimebundle_(self, **_kwargs: Any) -> dict[str, Any] | None:
+        return notebook_bundle(self, "trace")

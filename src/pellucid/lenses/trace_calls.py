@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from pellucid.capture.tape import Tape
+from pellucid.capture.tape_replay import drawing_again
 from pellucid.capture.tape_values import Step, Value
 from pellucid.core.rules.base import Rule, flatten_arguments
+from pellucid.core.rules.drawing import drawn_numbers
 from pellucid.core.rules.registry import bind_arguments, find_rule
 
 __all__ = ["Call", "Calls", "substitute"]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pellucid.capture.tape_replay import drawing_again
 from pellucid.capture.tape_values import Value
 from pellucid.lenses.trace_calls import Call, substitute
 from pellucid.results.trace_check import CheckedStep, Verdict
@@ -42,8 +43,7 @@ def _is_able(call: Call) -> bool:
     return (
         call.rule is not None
         and call.rule.differentiable
-        and not call.rule.random
-        and call.step.rng_state is None
+        and (not call.rule.random or call.step.rng_state is not None)
         and not call.step.in_place
         and not call.step.written
         and not call.step.identity
@@ -65,7 +65,7 @@ class _Probe:
         """Torch's own function on float64 numbers."""
         step = self.call.step
         assert step.callable is not None
-        with torch.no_grad():
+        with torch.no_grad(), drawing_again(step):
             result = step.callable(
                 *substitute(step.given, lambda one: moved[one.id].clone()),
                 **substitute(step.keywords, lambda one: moved[one.id].clone()),
@@ -101,7 +101,8 @@ class _Probe:
         """Our derivative; a value that is given as several arguments adds up."""
         rule = self.call.rule
         assert rule is not None
-        arguments = substitute(self.call.values, lambda one: self.numbers[one.id])
+        drawn = {name: item for name, item in self.call.arguments.items() if name not in self.call.values}
+        arguments = {**substitute(self.call.values, lambda one: self.numbers[one.id]), **drawn}
         shares = rule.backward(arguments, self.outputs(self.numbers), self.upstream)
         return math.fsum(
             float(shares[address][self.index])

@@ -33,7 +33,7 @@ class Picture:
 
 
 def draw_tensor(tensor: Tensor) -> Picture:
-    """Flatten to rows (all leading axes) and columns (the last axis), and reduce by blocks where that is too many.
+    """Flatten to rows (leading axes) and columns (the others), cut where it is most nearly square; reduce by blocks.
 
     A cell of a block shows, with its sign, the entry of largest magnitude, and a nan before any number. A lone row or
     column longer than 64 is folded, in its order, to what is nearest to a square. Complex entries show their magnitude.
@@ -62,8 +62,11 @@ def draw_tensor(tensor: Tensor) -> Picture:
 
 def _fold(shape: tuple[int, ...], count: int) -> tuple[int, int]:
     """Rows and columns of the flattened tensor."""
-    columns = shape[-1] if shape else 1
-    rows = count // columns if columns else 0
+    if not count:
+        return count, shape[-1]
+    cuts = [math.prod(shape[:cut]) for cut in range(len(shape) - 1, 0, -1)] or [1]
+    rows = min(cuts, key=lambda one: max(one, count // one))
+    columns = count // rows
     if min(rows, columns) != 1 or count <= _SIDE:
         return rows, columns
     side = next(one for one in range(math.isqrt(count), 0, -1) if count % one == 0)

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pellucid.capture.tape_values import Value
+from pellucid.capture.tape_values import Step, Value
 from pellucid.lenses.trace_calls import Calls
 from pellucid.lenses.trace_names import Names
 from pellucid.lenses.trace_neurons import MOST_UNITS, draw_neurons
@@ -129,13 +129,16 @@ def _edges(calls: Calls) -> list[StepperEdge]:
 
 
 def _walk(calls: Calls) -> list[StepperStop]:
-    """Forward through the model and the loss, back to the inputs, and the move of each parameter."""
+    """Forward through the model and the loss, back to the inputs, and the move of each parameter.
+
+    Where a module only counts (a batch norm its batches), the walk does not stop; the outline lists it.
+    """
     tape = calls.tape
     stops = [
         StepperStop(step.phase, step.index, step.outputs[0].id if step.outputs else -1)
         for phase in ("forward", "loss")
         for step in tape.steps
-        if step.phase == phase
+        if step.phase == phase and not _only_counts(step)
     ]
     for step in reversed(tape.steps):
         reached = next((value for value in step.outputs if value.gradient is not None), None)
@@ -143,6 +146,18 @@ def _walk(calls: Calls) -> list[StepperStop]:
             stops.append(StepperStop("backward", step.index, reached.id))
     stops += [StepperStop("update", -1, tape.parameters[name].id) for name in tape.updates if name in tape.parameters]
     return stops
+
+
+def _only_counts(step: Step) -> bool:
+    """Whether a step does nothing but keep a module's count, such as ``num_batches_tracked``."""
+    return (
+        bool(step.inputs)
+        and step.in_place
+        and all(
+            value.origin == "buffer" and not (value.dtype.is_floating_point or value.dtype.is_complex)
+            for value in step.inputs
+        )
+    )
 
 
 def _sources(outline: TraceOutline) -> tuple[SourceExcerpt, ...]:

@@ -9,6 +9,11 @@ from pellucid.results.explanation import Equation, ExplainedTerm, Explanation
 
 __all__ = ["as_latex", "equation_latex"]
 
+_GREEK = [
+    *(r"\alpha", r"\beta", r"\gamma", r"\delta", r"\epsilon", r"\eta", r"\theta", r"\lambda", r"\mu"),
+    *(r"\rho", r"\sigma", r"\tau", r"\varphi", r"\omega"),
+]
+
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -21,6 +26,27 @@ _SPECIAL = {
     "^": r"\^{}",
     "~": r"\~{}",
 }
+
+_BEYOND_ASCII = {
+    "′": "$'$",
+    "…": r"\dots{}",
+    "×": r"$\times$",
+    "·": r"$\cdot$",
+    "−": "$-$",
+    "∂": r"$\partial$",
+    "√": r"$\surd$",
+    "Σ": r"$\sum$",
+    "∞": r"$\infty$",
+    "²": "$^2$",
+    **{chr(0x2080 + digit): f"$_{digit}$" for digit in range(10)},
+    **dict(zip("αβγδεηθλμρστφω", (f"${name}$" for name in _GREEK), strict=True)),
+}
+"""What a text in LaTeX writes as mathematics: not every engine knows the letter itself."""
+
+_TEXT = re.compile(r"\\text\{[^{}]*\}")
+
+_IN_A_ROW = 2
+"""Products of a sum in one row, so that a page holds it; of single factors twice as many."""
 
 
 def as_latex(result: Explanation) -> str:
@@ -41,7 +67,8 @@ def equation_latex(equation: Equation) -> str:
     rows = [f"{equation.latex} &= {equation.formula_latex}"] if equation.formula_latex else []
     left = "" if rows else equation.latex + " "
     if equation.form == "product":
-        body = r" \cdot ".join(_named(factor_number(term.value), _symbol(term)) for term in equation.terms)
+        factors = [_named(factor_number(term.value), _symbol(term)) for term in equation.terms]
+        pieces = [factors[0], *(rf"\cdot {factor}" for factor in factors[1:])] if factors else []
         value = factor_number(equation.value)
     else:
         shown = show_sum(equation)
@@ -50,9 +77,24 @@ def equation_latex(equation: Equation) -> str:
             pieces.append(_signed(shown.others, rf"\text{{{equation.others} more}}"))
         if shown.rounding:
             pieces.append(_signed(shown.rounding, r"\text{rounding}"))
-        body, value = " ".join(pieces).removeprefix("+ "), shown.value
-    rows += [f"{left}&{sign} {body}", f"&= {_number(value)}"]
-    return " \\\\\n".join(rows)
+        if pieces:
+            pieces[0] = pieces[0].removeprefix("+ ")
+        value = shown.value
+    first, *more = _rows(pieces)
+    rows += [f"{left}&{sign} {first}", *(rf"&\quad {row}" for row in more), f"&= {_number(value)}"]
+    return _TEXT.sub(_plain, " \\\\\n".join(rows))
+
+
+def _plain(found: re.Match[str]) -> str:
+    """A text that any engine sets: names of quantities have underscores, symbols have primes and indices."""
+    text = re.sub(r"(?<!\\)[_%#&]", lambda letter: "\\" + letter[0], found[0])
+    return "".join(_BEYOND_ASCII.get(letter, letter) for letter in text)
+
+
+def _rows(pieces: list[str]) -> list[str]:
+    """The summands or factors, as many in a row as a page holds."""
+    each = _IN_A_ROW if any(r"} \cdot \underbrace" in piece for piece in pieces) else 2 * _IN_A_ROW
+    return [" ".join(pieces[at : at + each]) for at in range(0, len(pieces), each)] or [""]
 
 
 def _term(term: ExplainedTerm, value: str) -> str:

@@ -57,7 +57,14 @@ def _text(result: Result) -> str:
     from rich.console import Console
 
     buffer = io.StringIO()
-    console = Console(file=buffer, width=_TEXT_WIDTH, color_system=None, force_terminal=False, legacy_windows=False)
+    console = Console(
+        file=buffer,
+        width=_TEXT_WIDTH,
+        color_system=None,
+        force_terminal=False,
+        force_jupyter=False,
+        legacy_windows=False,
+    )
     console.print(render(result, "rich"))
     return "\n".join(line.rstrip() for line in buffer.getvalue().rstrip().splitlines())
 

@@ -36,7 +36,6 @@ _PLOTTED = (
     "nc3",
     "nc4",
 )
-_FLOOR = 1e-12
 _MOST_SHOWN = 60
 
 
@@ -120,7 +119,7 @@ def _plot(result: NeuralCollapse, ax: Axes | None = None, *, kind: str = "measur
     ``directions`` shows signal and noise along each direction that the centres span.
     """
     kind = choose(kind, _KINDS)
-    ax = make_axes(ax, height=4.4)
+    ax = make_axes(ax, width=7.0, height=4.4)
     {"measures": _draw_measures, "angles": _draw_angles, "lengths": _draw_lengths, "directions": _draw_directions}[
         kind
     ](result, ax)
@@ -130,24 +129,26 @@ def _plot(result: NeuralCollapse, ax: Axes | None = None, *, kind: str = "measur
 def _draw_measures(result: NeuralCollapse, ax: Axes) -> None:
     shown = [one for one in result.quantities if one.name in _PLOTTED and not math.isnan(one.value)]
     places = np.arange(len(shown))[::-1]
+    least = min((one.value for one in shown if one.value > 0), default=1.0) / 10
     for place, one in zip(places, shown, strict=True):
-        value = max(one.value, _FLOOR)
+        value = max(one.value, least)
         reached = not math.isnan(one.collapsed)
-        ax.plot(value, place, "o", color=PALETTE[0] if reached else QUIET)
+        ax.plot(
+            value, place, "o", color=PALETTE[0] if reached else QUIET, fillstyle="full" if one.value > 0 else "none"
+        )
         if not math.isnan(one.low):
-            ax.plot([max(one.low, _FLOOR), max(one.high, _FLOOR)], [place, place], color=PALETTE[0], linewidth=2)
-        zero = " (0)" if one.value <= _FLOOR else ""
-        ax.annotate(f"{number(one.value, 3)}{zero}", (value, place), (6, 3), textcoords="offset points", fontsize=8)
+            ax.plot([max(one.low, least), max(one.high, least)], [place, place], color=PALETTE[0], linewidth=2)
+        ax.annotate(number(one.value, 3), (value, place), (6, 3), textcoords="offset points", fontsize=8)
     ax.set_xscale("log")
     ax.margins(x=0.15)
-    ax.set_yticks(places, [f"{one.label} [{one.name}]" for one in shown], fontsize=8)
-    ax.set_xlabel("value; full collapse is 0, to the left")
+    ax.set_yticks(places, [one.label for one in shown], fontsize=8)
+    ax.set_xlabel("value (in collapse: 0)")
     ax.set_title(_short(result))
 
 
 def _short(result: NeuralCollapse) -> str:
     on = f" on {result.split}" if result.split else ""
-    return f"Neural collapse{on}: NC1 {number(result['nc1'], 3)}, reference {result.reference}"
+    return f"NC1{on}: {number(result['nc1'], 3)}"
 
 
 def _draw_angles(result: NeuralCollapse, ax: Axes) -> None:

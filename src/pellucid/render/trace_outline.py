@@ -25,6 +25,9 @@ _MOST_LISTED = 200
 _ROOM = 42
 """What operation, module and source line need; where whole ranges leave less, the largest magnitudes are shown."""
 
+_DITTO = "″"
+"""Stands for the same line as above."""
+
 _GAP = 3
 """What rich puts between two columns."""
 
@@ -60,15 +63,16 @@ class _Page:
         texts = ("op", "module", "line") if room >= _ROOM else ("op", "module")
         op = min(max((len(step.op) + 1 for step in listed), default=2), max(8, room // len(texts)))
         module = min(max((len(_module(step)) for step in listed), default=6), max(8, (room - op) // (len(texts) - 1)))
+        lines = [_line(step) for step in listed]
         rows: list[tuple[str, ...]] = [
             (
                 str(step.index),
                 _cut(f"{step.op}{'*' if step.opaque else '_' if step.in_place else ''}", op),
                 _cut_left(_module(step), module),
-                *([_cut(_line(step), room - op - module)] if "line" in texts else []),
+                *([_cut(line if line != above else _DITTO, room - op - module)] if "line" in texts else []),
                 *values,
             )
-            for step, values in zip(listed, cells, strict=True)
+            for step, values, line, above in zip(listed, cells, lines, ["", *lines], strict=False)
         ]
         left_out = len(self._result.steps) - len(listed)
         if left_out > 0:

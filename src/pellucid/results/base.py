@@ -94,6 +94,9 @@ class Result:
     def _repr_html_(self) -> str:
         return rendering.render(self, "html")
 
+    def _repr_mimebundle_(self, **_kwargs: Any) -> dict[str, Any] | None:
+        return rendering.notebook_bundle(self, self.schema.split("/")[0])
+
 
 def result_type(schema: str, *, place: str = "") -> type[Result]:
     """The class of a schema name: ``data_report/1`` lives in ``pellucid.results.data_report``."""

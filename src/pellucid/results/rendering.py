@@ -7,17 +7,20 @@ can draw results of its own.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from pellucid.errors import PellucidError
 
 if TYPE_CHECKING:
     from pellucid.results.base import Result
 
-__all__ = ["Medium", "render", "renderer"]
+__all__ = ["Medium", "notebook_bundle", "render", "renderer"]
 
-Medium = Literal["plot", "frame", "rich", "text", "html", "latex"]
+Medium = Literal["plot", "frame", "rich", "text", "html", "latex", "widget"]
 
 _RENDERERS: dict[tuple[str, Medium], Callable[..., Any]] = {}
 """Renderers by the stem of a result's schema ('*' serves every result) and the medium."""
@@ -41,6 +44,30 @@ def render(result: Result, medium: Medium, **options: Any) -> Any:
     if function is None:
         raise NotImplementedError(f"nothing draws {result.schema} as {medium}")
     return function(result, **options)
+
+
+def notebook_bundle(shown: Any, stem: str) -> dict[str, Any] | None:
+    """What a notebook shows for an object: its view, where the notebook has a kernel and can hold widgets.
+
+    Args:
+        shown: A result, or something else that a renderer of the medium ``widget`` takes.
+        stem: What it is.
+
+    Returns:
+        MIME types and their contents with a text beside the view; None for the static forms.
+    """
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if getattr(shell, "kernel", None) is None:
+        return None
+    _load_renderers_of(stem)
+    make = _RENDERERS.get((stem, "widget")) or _RENDERERS.get(("*", "widget"))
+    try:
+        bundle = None if make is None else make(shown)._repr_mimebundle_()
+    except PellucidError:  # no widgets in this environment, or nothing built that they could show
+        return None
+    if isinstance(bundle, tuple):
+        bundle = cast("tuple[dict[str, Any], dict[str, Any]]", bundle)[0]
+    return {**bundle, "text/plain": str(shown)} if bundle else None
 
 
 @cache

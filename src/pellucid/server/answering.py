@@ -12,9 +12,13 @@ import os
 import struct
 import sys
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pellucid.errors import PellucidError, SettingsError
+
+if TYPE_CHECKING:
+    from pellucid.store.run import Run
 
 __all__ = ["HEADER", "main", "serve_questions"]
 
@@ -65,15 +69,32 @@ def _open(document: dict[str, Any]) -> Answer:
 
 
 def _open_trace(document: dict[str, Any]) -> Answer:
-    """One example of a run, traced."""
+    """One example of a run, traced; anew when a walk is asked for and the run has other weights since."""
     from pellucid.lenses.trace_questions import answer
     from pellucid.store.run import find_run
     from pellucid.training.traced import trace_example
 
     example = int(document["example"])
-    trace, split = trace_example(find_run(document["run"], document["runs_dir"]), example)
-    subject = f"row {example} of the {split} split"
-    return lambda question: answer(trace, question, subject=subject).to_bytes()
+    run = find_run(document["run"], document["runs_dir"])
+    seen = _weights_seen(run)
+    trace, split = trace_example(run, example)
+
+    def answer_one(question: dict[str, Any]) -> bytes:
+        nonlocal trace, split, seen
+        if question.get("ask") == "stepper" and _weights_seen(run) != seen:
+            seen = _weights_seen(run)
+            trace, split = trace_example(find_run(document["run"], document["runs_dir"]), example)
+        return answer(trace, question, subject=f"row {example} of the {split} split").to_bytes()
+
+    return answer_one
+
+
+def _weights_seen(run: Run) -> list[tuple[str, int]]:
+    """The files with weights and when they were written; nothing of a run that is not on this machine's disk."""
+    try:
+        return sorted((path.name, path.stat().st_mtime_ns) for path in Path(run.location, "checkpoints").iterdir())
+    except OSError:
+        return []
 
 
 _OPENERS: dict[str, Callable[[dict[str, Any]], Answer]] = {"trace": _open_trace}

@@ -154,7 +154,7 @@ class _Child:
         self._waiting: tuple[Future[bytes], ...] = ()
         self._counting = threading.Lock()
         self._abandoned: Future[bytes] | None = None
-        self._timed_out = self._ended = False
+        self._timed_out = self._ended = self._given_up = False
         self.current: Future[bytes] | None = None
         self.used_at = time.monotonic()
         threading.Thread(target=self._work, name="pellucid-asking", daemon=True).start()
@@ -184,6 +184,7 @@ class _Child:
 
         def give_up() -> None:
             if self.current is future and not future.done():
+                self._given_up = True
                 self._kill()
 
         _start_timer(grace_s, give_up)
@@ -205,7 +206,7 @@ class _Child:
     def _answer(self, future: Future[bytes], question: bytes) -> None:
         payload, failure = b"", None
         if future.set_running_or_notify_cancel():
-            self.current, self._timed_out = future, False
+            self.current, self._timed_out, self._given_up = future, False, False
             limit = _start_timer(self._desk.limit_s, self._time_out)
             try:
                 payload = self._ask(question)
@@ -268,7 +269,7 @@ class _Child:
         """Why there is no answer; the log gets the process's last words."""
         process.kill()
         code = process.wait()
-        if self._log is not None:
+        if self._log is not None and not (self._ended or self._given_up):
             self._log.seek(0)
             words = self._log.read()[-_LAST_WORDS:].decode(errors="replace")
             _LOG.warning("the process that answered questions ended (%s)\n%s", code, words)

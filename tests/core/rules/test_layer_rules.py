@@ -99,11 +99,26 @@ def test_normalization(data: st.DataObject) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_dropout_reads_what_was_drawn(data: st.DataObject) -> None:
+def test_dropout_knows_what_was_drawn(data: st.DataObject) -> None:
     draw = Draws(data)
-    function = draw.one((F.dropout, F.dropout1d, F.dropout2d, F.dropout3d))
-    rank = {F.dropout: 0, F.dropout1d: 1, F.dropout2d: 2, F.dropout3d: 3}[function]
-    check(function, draw.tensor(2, 3, *[2] * rank), draw.one((0.0, 0.3, 0.5, 1.0)), draw.yes())
+    ranks = {F.dropout: 0, F.dropout1d: 1, F.dropout2d: 2, F.dropout3d: 3, torch.dropout: 1, torch.feature_dropout: 2}
+    ranks |= {F.alpha_dropout: 1, F.feature_alpha_dropout: 2, torch.alpha_dropout: 0}
+    function = draw.one(ranks)
+    x = draw.tensor(2, 3, *[2] * ranks[function])
+    with torch.no_grad():
+        x[draw.one((0, 1))] = 0.0  # zeros, as after a relu, do not show what was drawn
+    check(function, x, draw.one((0.0, 0.3, 0.5, 1.0)), draw.yes())
+
+
+@pytest.mark.parametrize("function", [F.dropout, F.dropout2d, torch.feature_dropout, F.alpha_dropout])
+def test_dropout_is_read_off_where_nothing_was_noted(function: Any) -> None:
+    x = torch.randn(4, 3, 5, 2, dtype=torch.float64)
+    y = function(x, 0.4, True)
+    bound = bind_arguments(function, (x, 0.4, True), {})
+    rule = find_rule(function, bound)
+    assert rule is not None
+    assert torch.equal(rule.forward(bound, (y,))[0], y) or function is F.alpha_dropout
+    torch.testing.assert_close(rule.forward(bound, (y,))[0], y)
 
 
 @settings(max_examples=80, deadline=None)
@@ -142,6 +157,17 @@ def test_attention(data: st.DataObject) -> None:
     calls = (
         lambda: check(attend, *call, scale=draw.one((None, 0.3))),
         lambda: check(attend, *call, is_causal=True),
+        lambda: check(attend, *call, dropout_p=draw.one((0.3, 0.8))),
+        lambda: check(attend, *call, mask, 0.5),
+        lambda: check(
+            attend,
+            t(2, heads * shared, queries, 2),
+            t(2, heads, keys, 2),
+            t(2, heads, keys, 3),
+            None,
+            0.4,
+            enable_gqa=True,
+        ),
         lambda: check(attend, *call, attn_mask=mask),
         lambda: check(attend, *call, attn_mask=t(queries, keys)),
         lambda: check(
@@ -175,8 +201,11 @@ def test_recurrent_layers(data: st.DataObject) -> None:
     kind = draw.one((nn.LSTM, nn.GRU, nn.RNN))
     curve = {"nonlinearity": draw.one(("tanh", "relu"))} if kind is nn.RNN else {}
     first, bias = draw.yes(), draw.yes()
+    curve |= {"proj_size": draw.one((0, 1, 2))} if kind is nn.LSTM else {}
+    layers = draw.size(1, 3)
+    dropped = draw.one((0.0, 0.5)) if layers > 1 else 0.0
     model = kind(
-        2, 3, draw.size(1, 2), bias=bias, batch_first=first, bidirectional=draw.yes(), dtype=draw.dtype, **curve
+        2, 3, layers, bias=bias, batch_first=first, bidirectional=draw.yes(), dtype=draw.dtype, dropout=dropped, **curve
     )
     with Recorder() as recorder:
         if draw.yes():
@@ -202,7 +231,7 @@ def _check_recorded(recorder: Recorder, dtype: torch.dtype) -> None:
         )
         rule = check(function, *fresh, **kwargs)
         bound = bind_arguments(function, fresh, kwargs)
-        assert find_rule(function, bound) is rule
+        assert find_rule(function, {**bound, "drawn": ()}) is rule
         for name, values in list(rule.intermediates(bound).items())[:6]:
-            found = rule.intermediate_entry(bound, name, (0, 1))
-            assert abs(found.result - float(values[0, 1].detach())) < 1e-9
+            found = rule.intermediate_entry(bound, name, (0, values.shape[1] - 1))
+            assert abs(found.result - float(values[0, -1].detach())) < 1e-9

@@ -89,11 +89,11 @@ varying vec3 vNormal;
 varying vec3 vView;
 void main() {
   vec3 colour = texture2D(ramp, vec2(vShare * 255.0 / 256.0 + 0.5 / 256.0, 0.5)).rgb;
-  float wide = fwidth(vShare);
+  float wide = length(vec2(dFdx(vShare), dFdy(vShare)));
   float line = 0.0;
   for (int i = 0; i < ${MOST_LEVELS}; i++) {
     if (i >= count) break;
-    line = max(line, 1.0 - smoothstep(0.3, 1.2, abs(vShare - levels[i]) / max(wide, 1e-6)));
+    line = max(line, 1.0 - smoothstep(0.3, 1.1, abs(vShare - levels[i]) / max(wide, 1e-6)));
   }
   vec3 normal = normalize(vNormal);
   if (!gl_FrontFacing) normal = -normal;
@@ -111,10 +111,20 @@ let stages = 0;
 function shared(): WebGLRenderer {
   if (!renderer) {
     const made = new WebGLRenderer({ antialias: true, alpha: true, powerPreference: "low-power" });
+    made.setPixelRatio(1);
+    made.setSize(1, 1, false);
+    made.setClearColor(0x000000, 0);
     made.outputColorSpace = "srgb-linear"; // colours go through as they come: the ramps are in sRGB already
     renderer = made;
   }
   return renderer;
+}
+
+/** The shared canvas only grows: surfaces of different sizes take turns on its lower left. Gives its height. */
+function makeRoom(gl: WebGLRenderer, wide: number, high: number): number {
+  const { width, height } = gl.domElement;
+  if (wide > width || high > height) gl.setSize(Math.max(wide, width), Math.max(high, height), false);
+  return gl.domElement.height;
 }
 
 /** A new surface. `onlost` hears that the context went away (the surface is drawn no more) or came back. */
@@ -185,13 +195,12 @@ export function openStage(onlost: (lost: boolean) => void): Stage {
       const [wide, high] = [canvas.width, canvas.height];
       if (wide === 0 || high === 0) return;
       place(camera, orbit, wide / high);
-      gl.setPixelRatio(1);
-      gl.setSize(wide, high, false);
-      gl.setClearColor(0x000000, 0);
+      const tall = makeRoom(gl, wide, high);
+      gl.setViewport(0, 0, wide, high);
       gl.render(scene, camera);
       const context = canvas.getContext("2d");
       context?.clearRect(0, 0, wide, high);
-      context?.drawImage(gl.domElement, 0, 0, wide, high);
+      context?.drawImage(gl.domElement, 0, tall - high, wide, high, 0, 0, wide, high);
     },
     project(point) {
       const seen = new Vector3(...point).project(camera);

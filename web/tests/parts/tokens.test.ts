@@ -12,7 +12,8 @@ function tokens(block: string): Map<string, string> {
   );
 }
 
-const [, lightBlock = "", darkBlock = ""] = /:root \{([^]*?)\n\}[^]*?data-theme="dark"\] \{([^]*?)\n\}/.exec(css) ?? [];
+const [, lightBlock = "", darkBlock = ""] =
+  /:root,\n:host \{([^]*?)\n\}[^]*?data-theme="dark"\]\) \{([^]*?)\n\}/.exec(css) ?? [];
 const light = tokens(lightBlock);
 const dark = tokens(darkBlock);
 

@@ -59,6 +59,16 @@ export function pathOf(result: LossLandscape): PathPoint[] {
   })).filter(({ s, t }) => inside(result.s.data, s) && (result.dimensions < 2 || inside(result.t.data, t)));
 }
 
+const MOSTLY_OFF = 0.9;
+
+/** Whether the checkpoints lie so far beside what is drawn that their shadows on it say nothing. */
+export function isOffPlane({ path }: LossLandscape): boolean {
+  if (!path) return false;
+  const far = Array.from(path.length.data, (length, index) => (path.distance.data[index] ?? 0) / length);
+  const told = far.filter((share) => Number.isFinite(share)).sort((a, b) => a - b);
+  return told.length > 0 && (told[Math.floor(told.length / 2)] ?? 0) > MOSTLY_OFF;
+}
+
 /** A point of the path, and the point of the surface right below or above it, where there is one. */
 export function stemOf(grid: Grid, point: PathPoint, log: boolean): readonly [number, number] | null {
   const ground = valueAt(grid, { x: point.s, y: point.t });

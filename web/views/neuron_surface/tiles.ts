@@ -38,7 +38,8 @@ export interface Layout {
 
 /** Equal tiles in rows that fill a width; the fewer, the larger. */
 export function layTiles(count: number, width: number, proportion: number, gap: number): Layout {
-  const wish = count <= 12 ? 132 : count <= 40 ? 92 : count <= 150 ? 64 : 44;
+  const room = width / (count <= 12 ? 3 : count <= 40 ? 5 : 8); // on a telephone they are smaller rather than many rows
+  const wish = Math.min(room, count <= 12 ? 132 : count <= 40 ? 92 : count <= 150 ? 64 : 44);
   const across = Math.max(1, Math.min(count, Math.floor((width + gap) / (wish + gap))));
   const side = Math.min(wish * 1.5, (width - gap * (across - 1)) / across);
   return { across, side, tall: Math.max(12, side * proportion), rows: Math.ceil(count / across) };

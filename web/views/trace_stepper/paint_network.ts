@@ -72,7 +72,7 @@ export class NetworkPainter {
     if (!come) return;
     const { phase } = state;
     const back = phase === "backward" || phase === "update";
-    this.#reveal(context, place, "weights", 0, 1, back ? 0.13 : 0.2);
+    this.#reveal(context, place, "weights", 0, 1, (back ? 0.13 : 0.22) * (this.inks.dark ? 1.9 : 1));
     if (!back) return this.#reveal(context, place, "weights", 0, ease(come.sums), 0.85);
     if (phase === "backward")
       return this.#reveal(context, place, "weight_gradients", 1 - ease(come.edgeGradient), 1, 1);
@@ -127,14 +127,16 @@ export class NetworkPainter {
     const order = Array.from({ length: values.length }, (_, at) => at)
       .filter((at) => Number.isFinite(values[at]) && Math.abs(values[at]!) > 0.03 * top)
       .sort((a, b) => Math.abs(values[a]!) - Math.abs(values[b]!));
-    const most = Math.max(1.4, Math.min(5.5, 130 / Math.sqrt(values.length + 1)));
+    const crowd = Math.sqrt(values.length + 1);
+    const most = Math.max(0.9, Math.min(5.5, 50 / crowd));
+    const strength = Math.min(1, 18 / crowd); // where thousands cross, only the strongest stand out
     for (const at of order) {
       const share = values[at]! / top;
       const from = left.neurons[at % count];
       const to = right.neurons[Math.floor(at / count)];
       if (!from || !to) continue;
       const size = Math.abs(share);
-      context.globalAlpha = 0.12 + 0.88 * size;
+      context.globalAlpha = strength * (strength < 1 ? size ** 3 : 0.12 + 0.88 * size);
       context.lineWidth = 0.5 + most * size;
       context.strokeStyle = toCss(diverging(Math.sign(share) * (0.45 + 0.45 * size), this.inks.dark));
       context.setLineDash(share < 0 ? [5 + 2 * size * most, 3 + size] : []);
@@ -216,8 +218,8 @@ export class NetworkPainter {
       context.fill();
       context.globalAlpha = 1;
     }
-    context.lineWidth = known && value !== 0 ? 1.4 : 1;
-    context.strokeStyle = known ? inks.ink : inks.border;
+    context.lineWidth = known && value !== 0 ? 1.4 : 1.2;
+    context.strokeStyle = known ? inks.ink : inks.faint;
     context.setLineDash(known && value < 0 ? [3, 2.2] : []);
     context.stroke();
     context.setLineDash([]);

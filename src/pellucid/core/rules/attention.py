@@ -27,6 +27,7 @@ class Attention:
         value: (…, keys, value features).
         scores: scale · query · key + mask, −∞ where masked; (…, queries, keys).
         weights: The scores' softmax over the keys.
+        drawn: What dropout multiplies each weight with, 0 or 1/(1 − p); None without.
         scale: The factor.
         shared: How many query heads share a key head.
     """
@@ -36,8 +37,13 @@ class Attention:
     value: Tensor
     scores: Tensor
     weights: Tensor
+    drawn: Tensor | None
     scale: Number
     shared: int
+
+    def dropped(self, by_weight: Tensor) -> Tensor:
+        """Numbers of the shape of the weights, each times what dropout drew for it."""
+        return by_weight if self.drawn is None else by_weight * self.drawn
 
 
 class ScaledDotProductAttention(Rule):
@@ -45,7 +51,10 @@ class ScaledDotProductAttention(Rule):
 
     With ∂L/∂a_qj = g_q · v_j and ∂L/∂score_qj = a_qj (∂L/∂a_qj − Σ_m a_qm ∂L/∂a_qm):
     ∂L/∂v_j = Σ_q a_qj g_q, ∂L/∂q = s Σ_j ∂L/∂score_qj k_j, ∂L/∂k_j = s Σ_q ∂L/∂score_qj q.
+    Dropout multiplies each weight, after the softmax, with what was drawn for it.
     """
+
+    cancels = True
 
     names = ("scaled_dot_product_attention",)
     signature = "query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, *, scale=None, enable_gqa=False"
@@ -54,7 +63,7 @@ class ScaledDotProductAttention(Rule):
 
     @override
     def applies(self, args: Arguments) -> bool:
-        return not args.get("dropout_p")
+        return not args.get("dropout_p") or "drawn" in args
 
     def _attend(self, args: Arguments, lead: Index | None = None) -> Attention:
         """The whole computation, or that of one head: ``lead`` is its position in the leading axes."""
@@ -82,17 +91,19 @@ class ScaledDotProductAttention(Rule):
         weights = torch.exp(scores - torch.where(torch.isinf(top), 0.0, top))
         total = weights.sum(-1, keepdim=True)
         weights = torch.where(total == 0, 0.0, weights / total)
-        return Attention(query, key, value, scores, weights, scale, shared)
+        drawn = args.get("drawn")
+        drawn = None if drawn is None else drawn if lead is None else drawn[lead]
+        return Attention(query, key, value, scores, weights, drawn, scale, shared)
 
     def _score_gradient(self, made: Attention, grad: Tensor) -> Tensor:
         """∂L/∂score."""
-        by_weight = torch.einsum("...qd,...kd->...qk", wide(grad), made.value)
+        by_weight = made.dropped(torch.einsum("...qd,...kd->...qk", wide(grad), made.value))
         return made.weights * (by_weight - (made.weights * by_weight).sum(-1, keepdim=True))
 
     @override
     def forward(self, args: Arguments, outputs: Sequence[Tensor] | None = None) -> tuple[Tensor, ...]:
         made = self._attend(args)
-        value = torch.einsum("...qk,...kd->...qd", made.weights, made.value)
+        value = torch.einsum("...qk,...kd->...qd", made.dropped(made.weights), made.value)
         return (value.to(outputs[0].dtype if outputs else args["query"].dtype),)
 
     @override
@@ -100,7 +111,7 @@ class ScaledDotProductAttention(Rule):
         made, grad = self._attend(args), wide(upstream(outputs, grads))
         scores = self._score_gradient(made, grad)
         by_key = torch.einsum("...qk,...qe->...ke", scores, made.query) * made.scale
-        by_value = torch.einsum("...qk,...qd->...kd", made.weights, grad)
+        by_value = torch.einsum("...qk,...qd->...kd", made.dropped(made.weights), grad)
         by_query = torch.einsum("...qk,...ke->...qe", scores, made.key) * made.scale
         found = {
             name: sum_to(_unshared(share, made.shared), args[name].shape).to(args[name].dtype)
@@ -120,7 +131,9 @@ class ScaledDotProductAttention(Rule):
         keys = torch.arange(len(made.value))
         at = _positions(self._shared_lead(lead, made.shared), keys, torch.full_like(keys, feature))
         values = column("value", _clipped(at, args["value"]), made.value[:, feature])
-        return Sum.of([single("weights · value", weights, values)])
+        if made.drawn is None:
+            return Sum.of([single("weights · value", weights, values)])
+        return Sum.of([single("weights · drawn · value", weights, column("drawn", None, made.drawn[place]), values)])
 
     def _row(self, name: str, lead: Index, place: int, values: Tensor) -> Column:
         """One query's numbers for all keys."""
@@ -164,7 +177,8 @@ class ScaledDotProductAttention(Rule):
             at = _positions(lead, queries, torch.full_like(queries, feature))
             at_weight = _positions(lead, queries, torch.full_like(queries, place))
             weights = column("weights", at_weight, made.weights[:, place])
-            return "grad · weights", [column("grad", at, grad[:, feature]), weights]
+            drawn = [] if made.drawn is None else [column("drawn", None, made.drawn[:, place])]
+            return "grad · weights", [column("grad", at, grad[:, feature]), weights, *drawn]
         scores, scale = self._score_gradient(made, grad), made.scale
         if argument == "query":
             other, values, line = "key", made.key[:, feature], scores[place]

@@ -39,12 +39,19 @@ class Rule(ABC):
     """The local derivative, in LaTeX."""
     differentiable: bool = True
     """Whether a gradient passes; ``backward`` of the others returns an empty dict."""
+    cancels: bool = False
+    """Whether more cancels inside than the terms of an entry show (a mean taken away from every number, scores taken
+    from their largest): the check then lets the tensor's largest entry set the scale of rounding."""
     random: bool = False
     """Whether the outputs depend on drawn numbers; ``forward`` then needs the observed outputs."""
 
     def applies(self, args: Arguments) -> bool:
         """Whether the rule covers this call."""
         return True
+
+    def fits(self, args: Arguments) -> bool:
+        """Whether the arguments are bound as the rule expects them, even if something that was drawn is missing."""
+        return self.applies(args)
 
     @abstractmethod
     def forward(self, args: Arguments, outputs: Sequence[Tensor] | None = None) -> tuple[Tensor, ...]:

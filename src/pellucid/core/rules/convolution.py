@@ -79,6 +79,8 @@ class Convolution(Rule):
     all places and examples, since the kernel is shared by all places.
     """
 
+    cancels = True
+
     derivative = (
         r"\frac{\partial L}{\partial w_{ock}}=\sum_{n,p}\frac{\partial L}{\partial y_{nop}}x_{n,c,sp-P+dk},\;"
         r"\frac{\partial L}{\partial x_{nci}}=\sum_{o,k}\frac{\partial L}{\partial y_{n,o,(i+P-dk)/s}}w_{ock}"

@@ -174,6 +174,7 @@ RULES = (
         r"\frac{\cos\pi x-y}{x}",
         _sinc,
         lambda x, y: torch.where(x == 0, 0.0, (torch.cos(math.pi * x) - y) / x),
+        parts=lambda x: 1 / x.abs().clamp(min=1e-300),
     ),
     Curve(
         "erf",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -71,6 +72,10 @@ def cosine(a: Tensor, b: Tensor, eps: Number, *, apart: bool) -> tuple[Tensor, T
 class RowRule(Rule):
     """One number for every row of some operands, which broadcast; perhaps their mean or sum."""
 
+    cancels = True
+
+    bounded = False
+    """Whether what it makes of a row lies between −1 and 1, as a cosine does."""
     operands: tuple[str, ...] = ("x1", "x2")
     derivative = r"\frac{\partial L}{\partial x}=\frac1N\,\frac{\partial L}{\partial y}\,\frac{\partial y}{\partial x}"
 
@@ -130,7 +135,14 @@ class RowRule(Rule):
         where = torch.stack(torch.unravel_index(places, values.shape), 1) if values.ndim else places[:, None][:, :0]
         columns = [column("row loss", where, values.reshape(-1))]
         columns += [constant("1/N", 1 / divisor, values.numel())] if divisor != 1 else []
-        return Sum.of([single(" · ".join(c.name for c in columns), *columns)])
+        inside = values.numel() / divisor * self._size(args)
+        return replace(Sum.of([single(" · ".join(c.name for c in columns), *columns)]), inside=inside)
+
+    def _size(self, args: Arguments) -> float:
+        """How large the parts are of which a row's loss is the difference."""
+        if self.bounded:
+            return 1.0
+        return 1.0 + max(float(wide(args[n].detach()).square().sum(-1).sqrt().max()) for n in self.operands)
 
     @override
     def gradient_entry(
@@ -149,13 +161,19 @@ class RowRule(Rule):
         )
         divisor = self._divisor(args, values)
         columns += [constant("1/N", 1 / divisor, len(where))] if divisor != 1 else []
-        return Sum.of([single(" · ".join(c.name for c in columns), *columns)])
+        # A unit vector is taken away from another, over the row's length: the slope may come near 0 and is rounded so.
+        own = axis - len(shape) + args[argument].ndim
+        row = args[argument].detach()[tuple(slice(None) if k == own else i for k, i in enumerate(index))]
+        length = float(wide(row).square().sum().sqrt())
+        inside = float(wide(columns[0].values).abs().sum()) / divisor * (1 + 1 / max(length, 1e-12))
+        return replace(Sum.of([single(" · ".join(c.name for c in columns), *columns)]), inside=inside)
 
 
 class CosineSimilarity(RowRule):
     """The cosine of the angle between two rows: their product over both norms (at least ε)."""
 
     names = ("cosine_similarity",)
+    bounded = True
     signature = "x1, x2, dim=1, eps=1e-8"
     formula = r"y=\frac{a\cdot b}{\max(|a|,\varepsilon)\max(|b|,\varepsilon)}"
 
@@ -187,6 +205,7 @@ class CosineEmbeddingLoss(RowRule):
     """1 − cos for pairs that belong together (t = 1), max(0, cos − margin) for the others."""
 
     names = ("cosine_embedding_loss",)
+    bounded = True
     signature = "input1, input2, target, margin=0, size_average=None, reduce=None, reduction='mean'"
     formula = r"\ell=1-\cos(a,b)\text{ if }t=1,\;\max(0,\cos(a,b)-m)\text{ if }t=-1"
     operands = ("input1", "input2")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -77,6 +78,10 @@ class Elementwise(Rule):
         """What is made of the sum of ``parts``, in LaTeX with ``s`` for the sum."""
         return ""
 
+    def hidden(self, grad: Tensor, args: Arguments) -> float:
+        """The size of what cancels within the slopes, times the upstream gradient."""
+        return float(wide(grad).abs().sum())
+
     @override
     def forward(self, args: Arguments, outputs: Sequence[Tensor] | None = None) -> tuple[Tensor, ...]:
         value = torch.as_tensor(self.compute(widened(args)))
@@ -116,7 +121,7 @@ class Elementwise(Rule):
         where = reached(index, args[argument].shape, grad.shape)
         here = at_positions(args, where)
         slope = self.slopes(here, wide(take(outputs[0], where))).get(argument, 0.0)
-        columns = [column("grad", where, take(grad, where))]
+        columns, inside = [column("grad", where, take(grad, where))], 0.0
         if not (isinstance(slope, Number) and slope == 1):
             other = self.slope_factor.get(argument, "")
             own = args.get(other)
@@ -124,7 +129,9 @@ class Elementwise(Rule):
             values = slope if isinstance(slope, Tensor) else torch.tensor(float(slope))
             name = other or rf"\partial y/\partial {argument}"
             columns.append(column(name, at, values.expand(len(where)) if values.ndim == 0 else values))
-        return Sum.of([single(" · ".join(c.name for c in columns), *columns)])
+            # A slope such as 1 − y² is rounded like its 1, however near 0 it comes.
+            inside = 0.0 if other or not isinstance(slope, Tensor) else self.hidden(columns[0].values, here)
+        return replace(Sum.of([single(" · ".join(c.name for c in columns), *columns)]), inside=inside)
 
 
 def _result_dtype(tensors: Sequence[Tensor]) -> torch.dtype:
@@ -145,6 +152,7 @@ class Curve(Elementwise):
         value: The function; takes the tensor and the call's other arguments.
         slope: Its derivative; takes input, output and the call's other arguments. None where it is 0 everywhere.
         signature: The call's parameters.
+        parts: The size of what its slope is a difference of, for every input.
     """
 
     def __init__(
@@ -156,11 +164,12 @@ class Curve(Elementwise):
         slope: Callable[..., Any] | None,
         *,
         signature: str = "input",
+        parts: Callable[[Tensor], Tensor] = torch.ones_like,
     ) -> None:
         self.names = tuple(names.split())
         self.formula = f"y={formula}"
         self.derivative = rf"\frac{{\partial y}}{{\partial x}}={slope_formula}"
-        self.signature = signature
+        self.signature, self._parts = signature, parts
         self._then, self._value, self._slope = formula, value, slope
         self.__doc__ = f"{names}: {formula}; slope {slope_formula}."
 
@@ -173,6 +182,10 @@ class Curve(Elementwise):
         if self._slope is None:
             return {"input": torch.zeros_like(output)}
         return {"input": self._slope(args["input"], output, **self._options(args))}
+
+    @override
+    def hidden(self, grad: Tensor, args: Arguments) -> float:
+        return float((wide(grad) * self._parts(args["input"])).abs().sum())
 
     @override
     def then(self, args: Arguments) -> str:

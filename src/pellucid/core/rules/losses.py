@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -25,10 +26,7 @@ __all__ = [
     "Divergence",
     "EntryLoss",
     "GaussianLikelihood",
-    "HingeEmbedding",
-    "MarginRanking",
     "PoissonLikelihood",
-    "SoftMargin",
     "reduction_of",
 ]
 
@@ -46,6 +44,8 @@ class EntryLoss(Rule):
     """ℓ(prediction, target) for every entry, then their mean (1/N: the loss should not grow with the batch) or sum."""
 
     derivative = r"\frac{\partial L}{\partial x_i}=\frac1N\,\ell'(x_i,t_i)"
+    slope_cancels = True
+    """Whether the slope is a difference that may come near 0."""
 
     @abstractmethod
     def entries(self, args: Arguments) -> Tensor:
@@ -54,6 +54,10 @@ class EntryLoss(Rule):
     @abstractmethod
     def slopes(self, args: Arguments) -> Slopes:
         """Its local derivatives."""
+
+    def hidden(self, args: Arguments) -> Tensor | None:
+        """The size of what cancels within an entry's loss, where more does than its value shows."""
+        return None
 
     def divisor(self, args: Arguments, shape: torch.Size) -> Number:
         """What the sum is divided by."""
@@ -91,7 +95,9 @@ class EntryLoss(Rule):
         divisor = self.divisor(args, shape) if whole else 1
         if divisor != 1:
             columns.append(constant("1/N", 1 / divisor if divisor else math.nan, len(where)))
-        return Sum.of([single(" · ".join(c.name for c in columns), *columns)])
+        hidden = self.hidden(here)
+        inside = 0.0 if hidden is None or not divisor else float(hidden.abs().sum()) / abs(divisor)
+        return replace(Sum.of([single(" · ".join(c.name for c in columns), *columns)]), inside=inside)
 
     @override
     def gradient_entry(
@@ -106,7 +112,9 @@ class EntryLoss(Rule):
         divisor = self.divisor(args, shape)
         if divisor != 1:
             columns.append(constant("1/N", 1 / divisor, len(where)))
-        return Sum.of([single(" · ".join(c.name for c in columns), *columns)])
+        # A slope such as p − t is rounded like its parts, which are about 1.
+        inside = float(wide(columns[0].values).abs().sum()) / abs(divisor) if self.slope_cancels and divisor else 0.0
+        return replace(Sum.of([single(" · ".join(c.name for c in columns), *columns)]), inside=inside)
 
 
 class DifferenceLoss(EntryLoss):
@@ -118,6 +126,8 @@ class DifferenceLoss(EntryLoss):
         value: ℓ(d, weight-free options).
         slope: ℓ'(d, options).
     """
+
+    slope_cancels = False
 
     def __init__(self, names: str, formula: str, value: Callable[..., Tensor], slope: Callable[..., Tensor]) -> None:
         self.names = tuple(names.split())
@@ -199,6 +209,11 @@ class BinaryCrossEntropyOfLogits(EntryLoss):
         return losses if weight is None else losses * weight
 
     @override
+    def hidden(self, args: Arguments) -> Tensor | None:
+        z, t = args["input"], args["target"]
+        return ((1 - t) * z).abs()
+
+    @override
     def slopes(self, args: Arguments) -> Slopes:
         z, t, weight, positive = args["input"], args["target"], args.get("weight"), args.get("pos_weight")
         p, w, c = sigmoid(z), 1 if weight is None else weight, 1 if positive is None else positive
@@ -220,6 +235,13 @@ class Divergence(EntryLoss):
         if args.get("log_target"):
             return torch.exp(t) * (t - x)
         return torch.where(t > 0, t * (torch.log(t.clamp(min=1e-300)) - x), 0 * x - t * x)
+
+    @override
+    def hidden(self, args: Arguments) -> Tensor | None:
+        x, t = args["input"], args["target"]
+        if args.get("log_target"):
+            return torch.exp(t) * (t.abs() + x.abs())
+        return t * (torch.log(t.clamp(min=1e-300)).abs() + x.abs())
 
     @override
     def slopes(self, args: Arguments) -> Slopes:
@@ -251,6 +273,11 @@ class GaussianLikelihood(EntryLoss):
         return 0.5 * (torch.log(v) + d * d / v) + (0.5 * math.log(2 * math.pi) if args.get("full") else 0.0)
 
     @override
+    def hidden(self, args: Arguments) -> Tensor | None:
+        v, d = self._variance(args), args["input"] - args["target"]
+        return 0.5 * (torch.log(v).abs() + d * d / v) + 1.0
+
+    @override
     def slopes(self, args: Arguments) -> Slopes:
         v, d = self._variance(args), args["input"] - args["target"]
         return {"input": d / v, "target": -d / v, "var": 0.5 * (1 / v - d * d / (v * v))}
@@ -273,69 +300,19 @@ class PoissonLikelihood(EntryLoss):
         return losses
 
     @override
+    def hidden(self, args: Arguments) -> Tensor | None:
+        x, t = args["input"], args["target"]
+        if args.get("log_input", True):
+            return torch.exp(x) + (t * x).abs() + t.abs()
+        return x.abs() + (t * torch.log(x + args["eps"])).abs() + t.abs()
+
+    @override
     def slopes(self, args: Arguments) -> Slopes:
         x, t = args["input"], args["target"]
         logarithmic = args.get("log_input", True)
         stirling = torch.where(t > 1, torch.log(t) + 0.5 / t, 0.0) if args.get("full") else 0.0
         by_target = (-x if logarithmic else -torch.log(x + args["eps"])) + stirling
         return {"input": torch.exp(x) - t if logarithmic else 1 - t / (x + args["eps"]), "target": by_target}
-
-
-class SoftMargin(EntryLoss):
-    """ln(1 + e^{−t x}), t = ±1; slope −t σ(−t x)."""
-
-    names = ("soft_margin_loss",)
-    signature = "input, target, size_average=None, reduce=None, reduction='mean'"
-    formula = r"\ell=\ln(1+e^{-t\,x})"
-
-    @override
-    def entries(self, args: Arguments) -> Tensor:
-        return softplus(-args["target"] * args["input"])
-
-    @override
-    def slopes(self, args: Arguments) -> Slopes:
-        x, t = args["input"], args["target"]
-        return {"input": -t * sigmoid(-t * x), "target": -x * sigmoid(-t * x)}
-
-
-class HingeEmbedding(EntryLoss):
-    """x where t = 1, max(0, margin − x) where t = −1."""
-
-    names = ("hinge_embedding_loss",)
-    signature = "input, target, margin=1.0, size_average=None, reduce=None, reduction='mean'"
-    formula = r"\ell=x\text{ if }t=1,\;\max(0,m-x)\text{ if }t=-1"
-
-    @override
-    def entries(self, args: Arguments) -> Tensor:
-        x, t, margin = args["input"], args["target"], args["margin"]
-        return torch.where(t != 1, (margin - x).clamp(min=0), 0.0) + torch.where(t != -1, x, 0.0)
-
-    @override
-    def slopes(self, args: Arguments) -> Slopes:
-        x, t, margin = args["input"], args["target"], args["margin"]
-        return {"input": torch.where(t != 1, -(margin - x >= 0).to(x.dtype), 0.0) + torch.where(t != -1, 1.0, 0.0)}
-
-
-class MarginRanking(EntryLoss):
-    """max(0, −t (x₁ − x₂) + margin): the first should be larger where t = 1; at the hinge the slope is taken."""
-
-    names = ("margin_ranking_loss",)
-    signature = "input1, input2, target, margin=0, size_average=None, reduce=None, reduction='mean'"
-    formula = r"\ell=\max(0,-t(x_1-x_2)+m)"
-
-    @override
-    def entries(self, args: Arguments) -> Tensor:
-        return (-args["target"] * (args["input1"] - args["input2"]) + args["margin"]).clamp(min=0)
-
-    @override
-    def slopes(self, args: Arguments) -> Slopes:
-        t, gap = args["target"], args["input1"] - args["input2"]
-        active = (-t * gap + args["margin"] >= 0).to(torch.float64)
-        return {"input1": -t * active, "input2": t * active, "target": -gap * active}
-
-    @override
-    def forward(self, args: Arguments, outputs: Sequence[Tensor] | None = None) -> tuple[Tensor, ...]:
-        return super().forward(dict(args) | {"input": args["input1"]} if outputs is None else args, outputs)
 
 
 RULES: tuple[Rule, ...] = (
@@ -353,7 +330,4 @@ RULES: tuple[Rule, ...] = (
     Divergence(),
     GaussianLikelihood(),
     PoissonLikelihood(),
-    SoftMargin(),
-    HingeEmbedding(),
-    MarginRanking(),
 )

@@ -44,6 +44,8 @@ class Normalization(Rule):
     only where the statistics are the group's own. RMS normalisation (Zhang and Sennrich 2019) has no mean: μ = 0.
     """
 
+    cancels = True
+
     formula = r"y=\frac{x-\mu}{\sqrt{\sigma^2+\varepsilon}}\,w+b"
     derivative = r"\frac{\partial L}{\partial x}=r\left(\hat g-\overline{\hat g}-\hat x\,\overline{\hat g\hat x}\right)"
     centred = True

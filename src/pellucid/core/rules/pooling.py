@@ -240,6 +240,8 @@ def _window_means(size: int, count: int) -> Tensor:
 class SmoothInterpolation(AxisMatrices):
     """Linear or cubic interpolation (Keys 1981, a = −¾), or means (``area``), one axis after the other."""
 
+    cancels = True
+
     names = ("interpolate", "upsample", "upsample_bilinear")
     signature = "input, size=None, scale_factor=None, mode='nearest', align_corners=None"
     taps = {"linear": 1, "bilinear": 1, "trilinear": 1, "bicubic": 2}  # noqa: RUF012 - a constant mapping

@@ -24,6 +24,8 @@ class Recurrent(Rule):
     Backpropagation through time (Werbos 1990): a weight is shared by all steps, so its gradient is a sum over them.
     """
 
+    cancels = True
+
     def __init__(self, kind: str) -> None:
         self.names: tuple[str, ...] = (kind,)
         self.cell: Cell = CELLS[kind]
@@ -36,35 +38,44 @@ class Recurrent(Rule):
 
     @override
     def applies(self, args: Arguments) -> bool:
-        if "batch_sizes" in args:
-            fitting = isinstance(args["has_biases"], bool)
-        else:
-            fitting = isinstance(args.get("has_biases"), bool) and "input" in args
-        if not fitting or (args["dropout"] and args["train"] and args["num_layers"] > 1):
+        draws = args.get("dropout") and args.get("train") and args["num_layers"] > 1
+        return self.fits(args) and (not draws or "drawn" in args)
+
+    @override
+    def fits(self, args: Arguments) -> bool:
+        if not isinstance(args.get("has_biases"), bool) or ("batch_sizes" not in args and "input" not in args):
             return False
-        each = 4 if args["has_biases"] else 2
-        return len(args["params"]) == each * args["num_layers"] * (2 if args["bidirectional"] else 1)
+        return len(args["params"]) == self._each(args) * args["num_layers"] * (2 if args["bidirectional"] else 1)
+
+    def _each(self, args: Arguments) -> int:
+        """How many weights a layer has in one direction; a projection is one more."""
+        hidden = args["hx"]
+        projected = isinstance(hidden, list | tuple) and hidden[0].shape[-1] != hidden[-1].shape[-1]
+        return (4 if args["has_biases"] else 2) + projected
 
     def call(self, args: Arguments) -> Call:
         """The call in one form."""
         directions = 2 if args["bidirectional"] else 1
-        each = 4 if args["has_biases"] else 2
+        each = self._each(args)
         params = [wide(p.detach()) for p in args["params"]]
         weights: list[Weights] = []
         addresses: list[tuple[str, ...]] = []
         for start in range(0, len(params), each):
             own = tuple(params[start : start + each])
-            weights.append(Weights(*own))
+            weights.append(Weights(*own[:-1], hr=own[-1]) if each % 2 else Weights(*own))
             addresses.append(tuple(f"params[{start + k}]" for k in range(each)))
         several = isinstance(args["hx"], list | tuple)
         hidden = tuple(wide(h.detach()) for h in (args["hx"] if several else [args["hx"]]))
         names = tuple(f"hx[{k}]" for k in range(len(hidden))) if several else ("hx",)
         if "batch_sizes" in args:
-            steps = list(wide(args["data"].detach()).split(args["batch_sizes"].tolist()))
-            return Call(steps, hidden, weights, addresses, names, "data", directions)
+            lengths = args["batch_sizes"].tolist()
+            steps = list(wide(args["data"].detach()).split(lengths))
+            drawn = [whole.split(lengths) for whole in args.get("drawn", ())]
+            return Call(steps, hidden, weights, addresses, names, "data", directions, drawn)
         sequence = wide(args["input"].detach())
         sequence = sequence.transpose(0, 1) if args["batch_first"] else sequence
-        return Call(list(sequence.unbind(0)), hidden, weights, addresses, names, "input", directions)
+        drawn = [whole.unbind(0) for whole in args.get("drawn", ())]
+        return Call(list(sequence.unbind(0)), hidden, weights, addresses, names, "input", directions, drawn)
 
     @override
     def forward(self, args: Arguments, outputs: Sequence[Tensor] | None = None) -> tuple[Tensor, ...]:
@@ -107,6 +118,9 @@ class Recurrent(Rule):
                 sum(back.from_input.sum(0) for _, back in steps),
                 sum(back.from_state.sum(0) for _, back in steps),
             )
+            projection = call.weights[place].hr
+            if projection is not None:
+                shares = (*shares[: len(call.addresses[place]) - 1], _projection_gradient(steps))
             found.update({name: torch.as_tensor(s) for name, s in zip(call.addresses[place], shares, strict=False)})
         for which, name in enumerate(call.hidden_addresses):
             found[name] = torch.stack([pair[which] for pair in made.first])
@@ -139,8 +153,19 @@ class Recurrent(Rule):
         note = self._label(call, place, step.time)
         if output == 2 and isinstance(self.cell, LSTM):
             return Sum.of(_blocks(self.cell.memory_terms(step, row, unit)), note=note)
+        if call.weights[place].hr is not None:
+            return Sum.of([self._projected(call, place, step, row, unit)], note=note)
         terms, then = self.cell.state_terms(step, row, unit)
         return Sum.of(_blocks(terms), then=then, result=result if then else None, note=note)
+
+    def _projected(self, call: Call, place: int, step: Step, row: int, unit: int) -> Block:
+        """A unit of a projected state: a weighted sum of the whole state."""
+        weight = call.weights[place].hr
+        assert weight is not None
+        units = torch.arange(weight.shape[1])
+        at = torch.stack([torch.full_like(units, unit), units], 1)
+        whole = _unit_column("whole h", step.whole_h[row])
+        return single("whole h · weight", whole, column(call.addresses[place][-1], at, weight[unit]))
 
     def _label(self, call: Call, place: int, time: int) -> str:
         """A step's name: layer, direction, time."""
@@ -174,8 +199,13 @@ class Recurrent(Rule):
     ) -> Sum:
         """A term for every time step and example: the gate's gradient times what the weight was multiplied with."""
         blocks = []
+        projects = call.weights[place].hr is not None and which == len(call.addresses[place]) - 1
         for step, back in passes[place]:
             label = self._label(call, place, step.time)
+            if projects and back.new_h is not None:
+                slopes = _unit_column(rf"\partial L/\partial h ({label})", back.new_h[:, index[0]])
+                blocks.append(single(label, slopes, _unit_column(f"whole h ({label})", step.whole_h[:, index[1]])))
+                continue
             slopes = (back.from_input if which in (0, 2) else back.from_state)[:, index[0]]
             columns = [_unit_column(rf"\delta_{{{label}}}", slopes)]
             if which < 2:
@@ -225,13 +255,15 @@ class Recurrent(Rule):
         label, _, what = name.rpartition(".")
         place, step = next((k, s) for k, ran in enumerate(passes) for s in ran if self._label(call, k, s.time) == label)
         row, unit = index
+        if what == "h" and call.weights[place].hr is not None:
+            return Sum.of([self._projected(call, place, step, row, unit)])
         if what == "h":
             terms, then = self.cell.state_terms(step, row, unit)
             return Sum.of(_blocks(terms), then=then, result=step.new_h[row, unit] if then else None)
         if what == "c" and isinstance(self.cell, LSTM):
             return Sum.of(_blocks(self.cell.memory_terms(step, row, unit)))
         gate = self.cell.gates.index(what)
-        at = gate * call.hidden[0].shape[-1] + unit
+        at = gate * call.hidden[-1].shape[-1] + unit
         reset = (
             float(step.gates["reset_gate"][row, unit]) if what == "candidate" and "reset_gate" in step.gates else 1.0
         )
@@ -270,8 +302,12 @@ class RecurrentCell(Recurrent):
         self.signature = "input, hx, w_ih, w_hh, b_ih=None, b_hh=None"
 
     @override
-    def applies(self, args: Arguments) -> bool:
+    def fits(self, args: Arguments) -> bool:
         return "w_ih" in args
+
+    @override
+    def applies(self, args: Arguments) -> bool:
+        return self.fits(args)
 
     @override
     def call(self, args: Arguments) -> Call:
@@ -313,6 +349,11 @@ class RecurrentCell(Recurrent):
     ) -> Sum:
         index = (0, *index) if argument.startswith(("hx", "input")) else index
         return super().gradient_entry(self._inner(args), outputs, self._shifted(grads), argument, index)
+
+
+def _projection_gradient(steps: Sequence[tuple[Step, Back]]) -> Tensor | int:
+    """The gradient by a projection: that by the state after it times the whole state, summed over the steps."""
+    return sum(back.new_h.T @ step.whole_h for step, back in steps if back.new_h is not None)
 
 
 def _unit_column(name: str, values: Tensor) -> Any:

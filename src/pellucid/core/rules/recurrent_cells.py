@@ -32,6 +32,7 @@ class Step:
         gates: The gates by name, (rows, units) each.
         new_h: The state after.
         new_c: The memory after (LSTM).
+        whole_h: The state after, before an LSTM's projection made it shorter.
     """
 
     time: int
@@ -44,16 +45,20 @@ class Step:
     gates: dict[str, Tensor]
     new_h: Tensor
     new_c: Tensor
+    whole_h: Tensor
 
 
 @dataclass(frozen=True)
 class Back:
-    """Gradients of one step: by both pre-activations, by the state other than through them, and by the memory."""
+    """Gradients of one step: by both pre-activations, by the state other than through them, by the memory, and by the
+    state after it.
+    """
 
     from_input: Tensor
     from_state: Tensor
     h: Tensor
     c: Tensor
+    new_h: Tensor | None = None
 
 
 class Cell(ABC):
@@ -180,7 +185,7 @@ class Plain(Cell):
 
     @override
     def back(self, step: Step, by_h: Tensor, by_c: Tensor) -> Back:
-        new = step.new_h
+        new = step.whole_h
         total = by_h * ((new > 0).to(new.dtype) if self._rectified else 1 - new * new)
         return Back(total, total, torch.zeros_like(by_h), by_c)
 

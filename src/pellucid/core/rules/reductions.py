@@ -170,6 +170,8 @@ class Mean(Reduction):
 class Variance(Reduction):
     """The mean squared distance from the mean, over N − correction; slope 2 (x − mean)/(N − correction)."""
 
+    cancels = True
+
     names = ("var",)
     signature = "input, dim=None, *, correction=1, keepdim=False | input, dim=None, unbiased=True, keepdim=False"
     formula = r"y=\frac{1}{N-c}\sum_i(x_i-\bar x)^2"
@@ -331,6 +333,8 @@ class Product(Reduction):
 
 class LogSumExp(Reduction):
     """ln Σ eˣ, taken at the largest entry so that nothing overflows; the slope is the entry's share, softmax."""
+
+    cancels = True
 
     names = ("logsumexp",)
     signature = "input, dim, keepdim=False"

@@ -22,6 +22,7 @@ FAMILIES = (
     "selection",
     "placement",
     "joining",
+    "rearrangement",
     "padding",
     "reductions",
     "running",
@@ -29,6 +30,7 @@ FAMILIES = (
     "softmax",
     "losses",
     "class_losses",
+    "margin_losses",
     "convolution",
     "pooling",
     "normalization",
@@ -73,7 +75,7 @@ def bind_arguments(
     for rule, text in _written(canonical_name(function)):
         bound = bind(function, args, kwargs, (text,))
         first = bound if first is None or "argument_0" in first else first
-        if "argument_0" not in bound and rule.applies(bound):
+        if "argument_0" not in bound and rule.fits(bound):
             return bound
     return bind(function, args, kwargs) if first is None else first
 

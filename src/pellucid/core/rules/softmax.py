@@ -32,6 +32,8 @@ class Softmax(Rule):
     ∂pⱼ/∂xᵢ = pⱼ (δᵢⱼ − pᵢ): raising one score takes from all the others.
     """
 
+    cancels = True
+
     names = ("softmax", "softmin", "log_softmax")
     signature = "input, dim=None, dtype=None"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -15,12 +15,13 @@ __all__ = ["Backward", "Call", "Weights", "backpropagate", "unroll"]
 
 
 class Weights(NamedTuple):
-    """The weights of one layer in one direction; no biases where they are None."""
+    """The weights of one layer in one direction; no biases, or no projection of the state, where they are None."""
 
     ih: Tensor
     hh: Tensor
     b_ih: Tensor | None = None
     b_hh: Tensor | None = None
+    hr: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Call:
         hidden_addresses: Argument names of states and memories.
         input_address: The argument that holds the input.
         directions: 1, or 2 where a second pass runs backwards.
+        drawn: For each layer but the last, what dropout multiplies its output at every time with; empty without.
     """
 
     steps: list[Tensor]
@@ -44,6 +46,7 @@ class Call:
     hidden_addresses: tuple[str, ...]
     input_address: str
     directions: int
+    drawn: Sequence[Sequence[Tensor]] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ def unroll(cell: Cell, call: Call) -> tuple[list[list[Step]], list[Tensor], list
             last_c.append(c)
             outputs.append([step.new_h for step in sorted(ran, key=lambda step: step.time)])
         sequence = [torch.cat(parts, 1) for parts in zip(*outputs, strict=True)]
+        if layer < len(call.drawn):
+            sequence = [whole * factor for whole, factor in zip(sequence, call.drawn[layer], strict=True)]
     return passes, sequence, last_h, last_c
 
 
@@ -81,7 +86,7 @@ def _run(
     cell: Cell, call: Call, place: int, sequence: list[Tensor], *, backwards: bool
 ) -> tuple[list[Step], Tensor, Tensor]:
     """One layer in one direction."""
-    w_ih, w_hh, b_ih, b_hh = call.weights[place]
+    w_ih, w_hh, b_ih, b_hh, w_hr = call.weights[place]
     h = call.hidden[0][place].clone()
     c = call.hidden[1][place].clone() if cell.has_memory else torch.zeros_like(h)
     ran = []
@@ -92,8 +97,9 @@ def _run(
         from_input = x @ w_ih.T if b_ih is None else x @ w_ih.T + b_ih
         from_state = h[:rows] @ w_hh.T if b_hh is None else h[:rows] @ w_hh.T + b_hh
         before_h, before_c = h[:rows], c[:rows]
-        gates, new_h, new_c = cell.run(from_input, from_state, before_h, before_c)
-        ran.append(Step(time, rows, x, before_h, before_c, from_input, from_state, gates, new_h, new_c))
+        gates, whole_h, new_c = cell.run(from_input, from_state, before_h, before_c)
+        new_h = whole_h if w_hr is None else whole_h @ w_hr.T
+        ran.append(Step(time, rows, x, before_h, before_c, from_input, from_state, gates, new_h, new_c, whole_h))
         h, c = torch.cat([new_h, h[rows:]]), torch.cat([new_c, c[rows:]])
     return ran, h, c
 
@@ -120,6 +126,8 @@ def backpropagate(cell: Cell, call: Call, by_sequence: list[Tensor], by_ends: Se
             found[place], first[place] = _back(cell, call, place, passes[place], by_out=by_out, ends=ends)
             for step, back in found[place]:
                 below[step.time] = below[step.time] + back.from_input @ call.weights[place].ih
+        if 0 < layer <= len(call.drawn):
+            below = [share * factor for share, factor in zip(below, call.drawn[layer - 1], strict=True)]
         by_sequence = below
     return Backward(found, by_sequence, first)
 
@@ -128,14 +136,16 @@ def _back(
     cell: Cell, call: Call, place: int, ran: list[Step], *, by_out: list[Tensor], ends: list[Tensor | None]
 ) -> tuple[list[tuple[Step, Back]], tuple[Tensor, Tensor]]:
     """One layer in one direction, from its last step to its first."""
-    w_hh = call.weights[place].hh
+    w_hh, w_hr = call.weights[place].hh, call.weights[place].hr
     by_h = torch.zeros_like(call.hidden[0][place]) if ends[0] is None else ends[0].clone()
-    by_c = torch.zeros_like(by_h) if ends[1] is None else ends[1].clone()
+    by_c = torch.zeros_like(call.hidden[-1][place]) if ends[1] is None else ends[1].clone()
     found = []
     for step in reversed(ran):
         rows = step.rows
-        back = cell.back(step, by_h[:rows] + by_out[step.time], by_c[:rows])
-        by_h = torch.cat([back.from_state @ w_hh + back.h, by_h[rows:]])
+        by_new = by_h[:rows] + by_out[step.time]
+        back = cell.back(step, by_new if w_hr is None else by_new @ w_hr, by_c[:rows])
+        earlier = back.from_state @ w_hh
+        by_h = torch.cat([earlier + back.h if w_hr is None else earlier, by_h[rows:]])
         by_c = torch.cat([back.c, by_c[rows:]])
-        found.append((step, back))
+        found.append((step, replace(back, new_h=by_new)))
     return found, (by_h, by_c)

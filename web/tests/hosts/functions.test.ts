@@ -1,0 +1,55 @@
+import { describe, expect, it, vi } from "vitest";
+import { bytesOf, MomentCache } from "../../hosts/moments";
+import { isFunction, measuredFunctions, type AnyResult } from "../../hosts/results";
+
+const entry = (name: string, schema = "loss_landscape/1") => ({ name, schema });
+const heavy = (bytes: number) => ({ a: { data: new Uint8Array(bytes) } }) as unknown as AnyResult;
+
+describe("what was measured of a run's function", () => {
+  it("is listed by measure, and each by the epochs with the final network last", () => {
+    const found = measuredFunctions([
+      entry("curvature", "curvature/1"),
+      entry("loss_landscape"),
+      entry("loss_landscape_epoch_0010"),
+      entry("loss_landscape_epoch_0002"),
+      entry("data_report", "data_report/1"),
+    ]);
+    expect(found.map(({ stem }) => stem)).toEqual(["loss_landscape", "curvature"]);
+    expect(found[0]?.moments).toEqual([
+      { name: "loss_landscape_epoch_0002", epoch: 2 },
+      { name: "loss_landscape_epoch_0010", epoch: 10 },
+      { name: "loss_landscape", epoch: null },
+    ]);
+    expect(measuredFunctions([])).toEqual([]);
+  });
+
+  it("is told by its schema", () => {
+    expect(isFunction("input_jacobian/1")).toBe(true);
+    expect(isFunction("data_report/1")).toBe(false);
+  });
+});
+
+describe("the results of many moments", () => {
+  it("are read once, and forgotten from the oldest on when there is no more room", async () => {
+    const read = vi.fn((name: string) => Promise.resolve(heavy(name.length * 10)));
+    const cache = new MomentCache(read, 100);
+    await cache.get("aaaa");
+    await cache.get("bbbb");
+    await cache.get("aaaa");
+    expect(read).toHaveBeenCalledTimes(2);
+    await cache.get("cccc"); // 120 bytes: b was looked at longest ago
+    await cache.get("aaaa");
+    expect(read).toHaveBeenCalledTimes(3);
+    await cache.get("bbbb");
+    expect(read).toHaveBeenCalledTimes(4);
+  });
+
+  it("keep at least the one that is looked at, and ask again after a failure", async () => {
+    let broken = true;
+    const cache = new MomentCache(() => (broken ? Promise.reject(new Error("gone")) : Promise.resolve(heavy(999))), 10);
+    await expect(cache.get("x")).rejects.toThrow("gone");
+    broken = false;
+    expect(bytesOf(await cache.get("x"))).toBe(999);
+    expect(cache.get("x")).toBe(cache.get("x"));
+  });
+});
