@@ -27,6 +27,8 @@ _MOST_ROWS = 40
 @renderer(_STEM, "rich")
 def _rich(result: ClassGeometry) -> Table:
     """One row a class: who is nearest, what is left inside, and the features that it uses."""
+    from rich.text import Text
+
     rows: list[tuple[str, ...]] = []
     order: list[int] = result.order.tolist()
     for row in order[:_MOST_ROWS]:
@@ -46,7 +48,7 @@ def _rich(result: ClassGeometry) -> Table:
     if len(order) > _MOST_ROWS:
         title += f": the first {_MOST_ROWS} of {len(order)} classes"
     table = make_table(title, columns, rows, text_columns=3)
-    table.caption = "; ".join(_said(result))
+    table.caption = Text("; ".join(_said(result)))
     table.caption_justify = "left"
     return table
 

@@ -26,6 +26,8 @@ _STEM = "layer_collapse"
 @renderer(_STEM, "rich")
 def _rich(result: LayerCollapse) -> Table:
     """One row a layer; below it the law of separation and where the tunnel begins."""
+    from rich.text import Text
+
     rows = [
         (
             one.name + (" ←" if index == result.tunnel else ""),
@@ -41,7 +43,7 @@ def _rich(result: LayerCollapse) -> Table:
     ]
     columns = ("into", "features", "separation D", "NC1", "CDNV", "nearest centre right", "effective rank", "rank")
     table = make_table(_title(result), columns, rows, text_columns=2)
-    table.caption = _law(result) + "; " + _tunnel(result)
+    table.caption = Text(_law(result) + "; " + _tunnel(result))
     table.caption_justify = "left"
     return table
 
