@@ -183,7 +183,7 @@ class _Found:
         return cls(
             names=tuple(called[one] for one in kept),
             empty=tuple(called[one] for one in np.flatnonzero(~present)),
-            groups=tuple(str(groups[one]) for one in kept) if len(groups) else (),
+            groups=tuple(str(groups[int(one)]) for one in kept) if len(groups) else (),
             row_of=row_of,
             counts=centres.counts.cpu().numpy()[kept],
             means=centres.means.cpu().numpy()[kept],
