@@ -73,7 +73,6 @@ def test_of_a_linear_network_the_distance_is_where_the_decision_changes() -> Non
 
 def test_the_linearised_distance_stands_beside_the_exact_one_of_a_slice() -> None:
     """Two features, so that the slice is the whole input: no linearisation can see a kink in between."""
-    pytest.importorskip("pellucid.core.planar_boundary")
     from pellucid.lenses.linear_regions import measure_linear_regions
     from pellucid.lenses.slicing import slice_features
 
