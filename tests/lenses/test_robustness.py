@@ -27,6 +27,7 @@ def trained(seed: int = 0) -> tuple[nn.Sequential, Tensor, Tensor]:
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(x), y).backward()
         optimizer.step()
+    optimizer.zero_grad()
     return model.eval(), x, y
 
 
