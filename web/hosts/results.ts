@@ -35,6 +35,7 @@ export const MEASURE_VIEWS: Partial<Record<Stem, MeasureView>> = {
     load: async () => (await import("../views/LinearRegions.svelte")).default,
   },
   regions_on_line: {
+    room: "function",
     label: "Along a line",
     load: async () => (await import("../views/RegionsOnLine.svelte")).default,
   },

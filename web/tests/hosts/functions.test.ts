@@ -1,13 +1,13 @@
 import { describe, expect, it, vi } from "vitest";
 import { bytesOf, MomentCache } from "../../hosts/moments";
-import { isFunction, measuredFunctions, type AnyResult } from "../../hosts/results";
+import { isMeasure, measuredIn, type AnyResult } from "../../hosts/results";
 
 const entry = (name: string, schema = "loss_landscape/1") => ({ name, schema });
 const heavy = (bytes: number) => ({ a: { data: new Uint8Array(bytes) } }) as unknown as AnyResult;
 
 describe("what was measured of a run's function", () => {
   it("is listed by measure, and each by the epochs with the final network last", () => {
-    const found = measuredFunctions([
+    const found = measuredIn("function", [
       entry("curvature", "curvature/1"),
       entry("loss_landscape"),
       entry("loss_landscape_epoch_0010"),
@@ -20,12 +20,12 @@ describe("what was measured of a run's function", () => {
       { name: "loss_landscape_epoch_0010", epoch: 10 },
       { name: "loss_landscape", epoch: null },
     ]);
-    expect(measuredFunctions([])).toEqual([]);
+    expect(measuredIn("function", [])).toEqual([]);
   });
 
   it("is told by its schema", () => {
-    expect(isFunction("input_jacobian/1")).toBe(true);
-    expect(isFunction("data_report/1")).toBe(false);
+    expect(isMeasure("input_jacobian/1")).toBe(true);
+    expect(isMeasure("data_report/1")).toBe(false);
   });
 });
 
