@@ -183,7 +183,7 @@ def drag(page: Page, drawing: Locator, x: float, y: float) -> None:
     page.mouse.down()
     for pixels in range(0, 61, 6):
         page.mouse.move(box["x"] + x, box["y"] + y - pixels)
-    expect(page.get_by_text(re.compile(r"= .*, was .*: loss .*, was"))).to_be_visible(timeout=30_000)
+    expect(page.get_by_text(re.compile(r"= .*, was .*: loss .* \("))).to_be_visible(timeout=30_000)
     dial = page.get_by_role("slider", name=re.compile("^Drag "))
     low, now, high = (float(dial.get_attribute(f"aria-value{which}") or "nan") for which in ("min", "now", "max"))
     assert (now - low) / (high - low) == pytest.approx(0.5 + 60 / 160 / 2, abs=0.01)

@@ -65,6 +65,10 @@ def record_tape(
     >>> [step.op for step in tape.steps], tape.parameters["bias"].gradient
     (['linear', 'sum'], tensor([3.]))
     """
+    if not isinstance(model, nn.Module):
+        raise SettingsError(
+            f"a {type(model).__name__} is no nn.Module", place="model", remedy="put it into the forward of a module"
+        )
     model = _original(model)
     rule_names()  # The rules load here, where no mode sees what their modules compute.
     if memory_limit is not None and memory_limit < 0:

@@ -64,10 +64,16 @@ def trace(
     >>> found.gradient("weight", (0, 1)).value
     2.0
     """
+    if target is not None and loss is None:
+        raise SettingsError(
+            "a target needs a loss that compares the output with it", place="target", remedy="give loss=, or no target"
+        )
     tape = record_tape(
         model, inputs, keywords, target=target, loss=loss, optimizer=optimizer, memory_limit=memory_limit
     )
-    return Trace(tape, type(model).__name__, "" if optimizer is None else type(optimizer).__name__)
+    return Trace(
+        tape, type(getattr(model, "_orig_mod", model)).__name__, "" if optimizer is None else type(optimizer).__name__
+    )
 
 
 class Entry:
@@ -106,7 +112,8 @@ class Entry:
 
     def __repr__(self) -> str:
         what = {"gradient": "gradient of ", "update": "update of "}.get(self.kind, "")
-        return f"<{what}{self.name}{list(self.index)} = {self.value:.6g}>"
+        index = list(self.index) or ""
+        return f"<{what}{self.name}{index} = {self.value:.6g}>"
 
 
 class TracedModule:
@@ -156,7 +163,7 @@ class TracedModule:
         if len(shape) > 1:
             index[0] = example
         index[axis] = unit
-        check_index(f"{self.name} (neuron {unit}, example {example})", shape, tuple(index))
+        check_index(f"{self.name or 'the output'} (neuron {unit}, example {example})", shape, tuple(index))
         if free and position is None:
             row = self._owner.tape.read(value).movedim(axis, 1)[example, unit]
             place = torch.unravel_index(row.abs().argmax(), row.shape)
@@ -183,7 +190,8 @@ class TracedModule:
 
     def __repr__(self) -> str:
         shapes = ", ".join(" × ".join(map(str, one.shape)) for one in self._call.outputs)
-        return f"<{self._call.type} {self.name}: {len(self.steps)} steps, output {shapes}>"
+        steps = "1 step" if len(self.steps) == 1 else f"{len(self.steps)} steps"
+        return f"<{self._call.type}{' ' * bool(self.name)}{self.name}: {steps}, output {shapes}>"
 
 
 class Trace:

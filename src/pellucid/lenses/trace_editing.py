@@ -34,6 +34,8 @@ def try_value(calls: Calls, names: Names, value: Value, index: tuple[int, ...], 
     """
     tape = calls.tape
     name = names.of(value)
+    if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+        raise SettingsError(f"{number!r} is no number to try", place="value", remedy="give a finite number")
     edited = tape.read(value).detach().clone()
     before = float(edited[index])
     if not edited.dtype.is_floating_point and float(number) != int(number):

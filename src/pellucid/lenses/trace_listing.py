@@ -103,7 +103,8 @@ def _note(calls: Calls, loss: float) -> str:
     said: list[str] = []
     if tape.loss is not None and not math.isfinite(loss):
         first = next((step for step in tape.steps if any(_broken(value) for value in step.outputs)), None)
-        where = f" The first step whose output is not finite is {calls.of(first.index).place}." if first else ""
+        at = "" if first is None or first.source is None else f", {first.source.file}:{first.source.line}"
+        where = f" The first step whose output is not finite is {calls.of(first.index).place}{at}." if first else ""
         said.append(f"The loss is {loss}: gradients tell nothing.{where}")
     if tape.decisions:
         places = ", ".join(dict.fromkeys(str(one.source) for one in tape.decisions[:3]))

@@ -113,10 +113,11 @@ class Names:
         known = [module for module in self._calls if module] + ([] if modules else list(self._leaves))
         near = difflib.get_close_matches(name, known, n=_MOST_NAMED, cutoff=0.4)
         near += [one for one in known if one not in near and name and (name in one or one in name)]
-        shown = ", ".join(repr(one) for one in (near or known)[:_MOST_NAMED])
+        named = (near or known)[:_MOST_NAMED]
+        shown = ", ".join(map(repr, named))
         what = "module ran" if modules else "value of the trace is"
         said = f"no {what} called {name!r}" if not modules else f"no module called {name!r} ran"
-        lead = "did you mean one of" if near else "there are"
+        lead = ("did you mean one of" if len(named) > 1 else "did you mean") if near else "there are"
         return SettingsError(said, place=name or "name", remedy=f"{lead} {shown}" if shown else "print the trace")
 
 

@@ -63,6 +63,7 @@ class _Page:
         texts = ("op", "module", "line") if room >= _ROOM else ("op", "module")
         op = min(max((len(step.op) + 1 for step in listed), default=2), max(8, room // len(texts)))
         module = min(max((len(_module(step)) for step in listed), default=6), max(8, (room - op) // (len(texts) - 1)))
+        op, module = max(op, len("op")), max(module, len("module"))
         lines = [_line(step) for step in listed]
         rows: list[tuple[str, ...]] = [
             (
@@ -103,7 +104,8 @@ def _title(result: TraceOutline) -> str:
     loss = "" if math.isnan(result.loss) else f", loss {number(result.loss)}"
     opaque = sum(step.opaque for step in result.steps)
     hidden = f", {opaque} of them opaque (*)" if opaque else ""
-    return f"{result.model}: {len(result.steps)} steps{hidden}{loss}"
+    steps = "1 step" if len(result.steps) == 1 else f"{len(result.steps)} steps"
+    return f"{result.model}: {steps}{hidden}{loss}"
 
 
 def _moves(result: TraceOutline) -> str:

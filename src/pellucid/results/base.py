@@ -35,6 +35,7 @@ class Result:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls.__repr__ = Result.__repr__  # dataclasses would write one that lists every array
         if cls.schema:
             _TYPES[cls.schema.split("/")[0]] = cls
 
@@ -87,6 +88,13 @@ class Result:
 
     def __rich__(self) -> Any:
         return rendering.render(self, "rich")
+
+    def __repr__(self) -> str:
+        """What an interactive session shows: the text where there is one, else what it is."""
+        try:
+            return str(self)
+        except Exception:  # half-made results are looked at too, in a debugger
+            return f"<{type(self).__name__} {self.schema}>"
 
     def __str__(self) -> str:
         return rendering.render(self, "text")

@@ -16,7 +16,7 @@ import {
   unravel,
   writeSelection,
 } from "../../views/trace_stepper/entries";
-import { addTrial, plotOf, reachOf } from "../../views/trace_stepper/experiment";
+import { addTrial, nameRow, outputsOf, plotOf, reachOf, rowFelt } from "../../views/trace_stepper/experiment";
 import { fit } from "../../views/trace_stepper/bitmaps";
 import { flowOf } from "../../views/trace_stepper/flow";
 import { findStops, hitTest, layOut, placeOf, selectionOf, stateAt } from "../../views/trace_stepper/network";
@@ -375,6 +375,25 @@ describe("an experiment", () => {
       { value: 1, loss: 4 },
       { value: 2, loss: 6 },
     ]);
+  });
+  it("shows the example that feels the change most", () => {
+    const answer = {
+      output_name: "output",
+      output_before: array([1, 2, 3, 4, 5, 6], [6]),
+      output_after: array([1, 2, 3, 4.5, 4, 6], [6]),
+      output_shape: [2, 3],
+    } as unknown as WhatIf;
+    expect(rowFelt(answer)).toBe(1);
+    expect(outputsOf(answer, 1)).toEqual([
+      { place: 0, was: 4, now: 4.5 },
+      { place: 1, was: 5, now: 4 },
+      { place: 2, was: 6, now: 6 },
+    ]);
+    expect(nameRow(answer, 1)).toBe("output[1, …]");
+    expect(rowFelt({ ...answer, output_after: answer.output_before })).toBe(-1);
+    const single = { ...answer, output_shape: [6, 1] };
+    expect(outputsOf(single, rowFelt(single))).toHaveLength(6);
+    expect(nameRow(single, 0)).toBe("output");
   });
   it("draws larger losses higher", () => {
     const plot = plotOf(-1, 1, [{ value: 0, loss: 2 }, { value: 1, loss: 3 }], 0, NaN); // prettier-ignore

@@ -1,6 +1,7 @@
 /** What was tried with one entry: the loss at each value, the slope's straight line, and the window to draw them in. */
 
 import type { WhatIf } from "../../api/types";
+import { unravel } from "./entries";
 
 export interface Trial {
   readonly value: number;
@@ -47,4 +48,53 @@ export function plotOf(low: number, high: number, trials: readonly Trial[], befo
     low: bottom,
     high: top,
   };
+}
+
+export interface Output {
+  readonly place: number;
+  readonly was: number;
+  readonly now: number;
+}
+
+const MOST_OUTPUTS = 12;
+
+/** How the outputs are laid out in rows: the last axis, or all of them where that has one entry. */
+function rowLength({ output_shape, output_before }: WhatIf): number {
+  const last = output_shape.at(-1) ?? 1;
+  return last > 1 ? last : Math.max(1, output_before.data.length);
+}
+
+/** The row of outputs that feels the change most; -1 where none does. */
+export function rowFelt(answer: WhatIf): number {
+  const { output_before: was, output_after: now } = answer;
+  let best = -1;
+  let most = 0;
+  now.data.forEach((after: number, at: number) => {
+    const change = Math.abs(after - (was.data[at] ?? NaN));
+    if (change > most) [best, most] = [at, change];
+  });
+  return best < 0 ? -1 : Math.floor(best / rowLength(answer));
+}
+
+/** One row's outputs before and after; of a long row those that were largest. */
+export function outputsOf(answer: WhatIf, row: number): Output[] {
+  const length = rowLength(answer);
+  const first = Math.max(0, row) * length;
+  const { output_before: was, output_after: now } = answer;
+  const outputs = Array.from(was.data.slice(first, first + length), (before, place) => ({
+    place,
+    was: Number(before),
+    now: Number(now.data[first + place] ?? NaN),
+  }));
+  return outputs
+    .sort((a, b) => Math.abs(b.was) - Math.abs(a.was) || a.place - b.place)
+    .slice(0, MOST_OUTPUTS)
+    .sort((a, b) => a.place - b.place);
+}
+
+/** A row of outputs by name: "output[3, …]". */
+export function nameRow(answer: WhatIf, row: number): string {
+  const leading = answer.output_shape.slice(0, -1);
+  if (leading.length === 0 || (answer.output_shape.at(-1) ?? 1) <= 1) return answer.output_name;
+  return `${answer.output_name}[${unravel(Math.max(0, row), leading).join(", ")}, …]`;
 }

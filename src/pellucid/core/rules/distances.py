@@ -6,6 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ __all__ = [
     "RULES",
     "CosineEmbeddingLoss",
     "CosineSimilarity",
+    "DistanceMatrix",
     "PairwiseDistance",
     "RowRule",
     "TripletLoss",
@@ -251,4 +253,48 @@ class TripletLoss(RowRule):
         return losses.clamp(min=0), (by_anchor, by_positive, torch.where(use, s_cross, s_far))
 
 
-RULES: tuple[Rule, ...] = (CosineSimilarity(), PairwiseDistance(), CosineEmbeddingLoss(), TripletLoss())
+class DistanceMatrix(RowRule):
+    """The p-norm of the difference of every row of one matrix and every row of another."""
+
+    names = ("cdist",)
+    signature = "x1, x2, p=2.0, compute_mode=None"
+    formula = r"y_{ij}=\left(\sum_k|a_{ik}-b_{jk}|^p\right)^{1/p}"
+
+    @override
+    def rows(self, args: Arguments, tensors: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        difference, p = tensors[0] - tensors[1], float(args["p"])
+        slope = distance_slope(difference, p)
+        return distance(difference, p), (slope, -slope)
+
+    def _apart(self, args: Arguments) -> dict[str, Any]:
+        """Each row of the first beside all rows of the second."""
+        return {**args, "x1": args["x1"].unsqueeze(-2), "x2": args["x2"].unsqueeze(-3)}
+
+    @override
+    def forward(self, args: Arguments, outputs: Sequence[Tensor] | None = None) -> tuple[Tensor, ...]:
+        return super().forward(self._apart(args), outputs)
+
+    @override
+    def backward(self, args: Arguments, outputs: Sequence[Tensor], grads: Gradients) -> dict[str, Tensor]:
+        found = super().backward(self._apart(args), outputs, grads)
+        return {name: share.reshape(args[name].shape) for name, share in found.items()}
+
+    @override
+    def entry(self, args: Arguments, outputs: Sequence[Tensor], index: Index, output: int = 0) -> Sum:
+        return super().entry(self._apart(args), outputs, index, output)
+
+    @override
+    def gradient_entry(
+        self, args: Arguments, outputs: Sequence[Tensor], grads: Gradients, argument: str, index: Index
+    ) -> Sum:
+        own = (*index[:-1], 0, index[-1]) if argument == "x1" else (*index[:-2], 0, *index[-2:])
+        return super().gradient_entry(self._apart(args), outputs, grads, argument, own)
+
+
+RULES: tuple[Rule, ...] = (
+    DistanceMatrix(),
+    CosineSimilarity(),
+    PairwiseDistance(),
+    CosineEmbeddingLoss(),
+    TripletLoss(),
+)

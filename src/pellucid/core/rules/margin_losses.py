@@ -10,10 +10,11 @@ from typing_extensions import override
 
 from pellucid.core.rules.activations import sigmoid, softplus
 from pellucid.core.rules.base import Arguments, Rule
+from pellucid.core.rules.distances import RowRule
 from pellucid.core.rules.elementwise import Slopes
 from pellucid.core.rules.losses import EntryLoss
 
-__all__ = ["RULES", "HingeEmbedding", "MarginRanking", "SoftMargin"]
+__all__ = ["RULES", "HingeEmbedding", "MarginRanking", "MultiMargin", "MultilabelMargin", "SoftMargin"]
 
 
 class SoftMargin(EntryLoss):
@@ -81,4 +82,46 @@ class MarginRanking(EntryLoss):
         return super().forward(dict(args) | {"input": args["input1"]} if outputs is None else args, outputs)
 
 
-RULES: tuple[Rule, ...] = (SoftMargin(), HingeEmbedding(), MarginRanking())
+class MultiMargin(RowRule):
+    """Σ max(0, margin − x_y + x_j)ᵖ/C over the wrong classes j: the right score should lead by the margin."""
+
+    names = ("multi_margin_loss",)
+    signature = "input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction='mean'"
+    formula = r"\ell=\frac{w_y}{C}\sum_{j\neq y}\max(0,m-x_y+x_j)^p"
+    operands = ("input",)
+
+    @override
+    def rows(self, args: Arguments, tensors: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        x, weight, power = tensors[0], args.get("weight"), int(args["p"])
+        target = args["target"].reshape(x.shape[:-1])[..., None]
+        wrong = torch.arange(x.shape[-1]) != target
+        over = torch.where(wrong, args["margin"] - x.gather(-1, target) + x, 0.0)
+        short = over.clamp(min=0)
+        scale = torch.ones_like(target, dtype=x.dtype) if weight is None else weight.detach().to(x.dtype)[target]
+        scale = scale / x.shape[-1]
+        slope = (over > 0).to(x.dtype) if power == 1 else 2 * short
+        slope = slope.scatter_add(-1, target, -slope.sum(-1, keepdim=True)) * scale
+        return ((short if power == 1 else short * short) * scale).sum(-1), (slope,)
+
+
+class MultilabelMargin(RowRule):
+    """Σ max(0, 1 − (x_y − x_j))/C over right classes y and wrong ones j; the target lists the right, ended by −1."""
+
+    names = ("multilabel_margin_loss",)
+    signature = "input, target, size_average=None, reduce=None, reduction='mean'"
+    formula = r"\ell=\frac1C\sum_{y}\sum_{j\text{ wrong}}\max(0,1-x_y+x_j)"
+    operands = ("input",)
+
+    @override
+    def rows(self, args: Arguments, tensors: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        x, target = tensors[0], args["target"]
+        listed = (target >= 0).to(torch.int64).cumprod(-1).bool()
+        right = (torch.nn.functional.one_hot(target.clamp(min=0), x.shape[-1]) * listed[..., None]).amax(-2).bool()
+        counts = right[..., :, None] & ~right[..., None, :]
+        over = torch.where(counts, 1 - x[..., :, None] + x[..., None, :], 0.0)
+        active = ((over > 0) & counts).to(x.dtype)
+        slope = (active.sum(-2) - active.sum(-1)) / x.shape[-1]
+        return over.clamp(min=0).sum((-2, -1)) / x.shape[-1], (slope,)
+
+
+RULES: tuple[Rule, ...] = (SoftMargin(), HingeEmbedding(), MarginRanking(), MultiMargin(), MultilabelMargin())

@@ -1,13 +1,14 @@
 """Operations that put the numbers of one tensor or of several in another order, or zeros between them.
 
-What each does is said by an image of itself: a tensor that holds, for every output entry, the number of the entry that it
-copies, counted through all sources one after the other; −1 stands for 0.
+What each does is said by an image of itself: a tensor that holds, for every output entry, the number of the entry
+that it copies, counted through all sources one after the other; −1 stands for 0.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -180,7 +181,7 @@ def _meshgrid(tensors: Sequence[Tensor], indexing: str | None = None) -> list[Te
     sizes = [len(v) for v in vectors]
     made = [v.reshape([-1 if k == a else 1 for k in range(len(sizes))]).expand(sizes) for a, v in enumerate(vectors)]
     if swap:
-        made = [m.transpose(0, 1) for m in (made[1], made[0], *made[2:])]
+        made[:2] = made[1], made[0]
     return made
 
 
@@ -199,7 +200,7 @@ def _tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> list
         base, extra = divmod(size, indices_or_sections)
         lengths = [base + (k < extra) for k in range(indices_or_sections)]
         cuts = [0, *torch.tensor(lengths).cumsum(0).tolist()]
-        return [input.narrow(dim, a, b - a) for a, b in zip(cuts, cuts[1:], strict=False)]
+        return [input.narrow(dim, a, b - a) for a, b in pairwise(cuts)]
     places = [*range(size)]
     found, start = [], 0
     for cut in (*indices_or_sections, size):
@@ -228,6 +229,17 @@ def _joined(axis: int, shaped: Callable[[Tensor], Tensor]) -> Image:
     return image
 
 
+def _row(tensor: Tensor) -> Tensor:
+    """A vector as one row."""
+    return tensor.reshape(1, -1) if tensor.ndim < 2 else tensor
+
+
+def _deep(tensor: Tensor) -> Tensor:
+    """A vector or matrix with a third axis."""
+    tensor = _row(tensor)
+    return tensor[..., None] if tensor.ndim == 2 else tensor
+
+
 def _diag(input: Tensor, diagonal: int = 0) -> Tensor:
     """A vector put on a diagonal, or a matrix's diagonal."""
     return _diag_embed(input, diagonal) if input.ndim == 1 else input.diagonal(diagonal)
@@ -250,7 +262,7 @@ def _select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     return made
 
 
-def _slice_scatter(
+def _slice_scatter(  # noqa: PLR0917 - as torch has them
     input: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
 ) -> Tensor:
     """A slice along an axis taken from another tensor."""
@@ -311,7 +323,7 @@ def _pair(value: Any) -> tuple[int, int]:
 def _max_unpool(rank: int) -> Image:
     """Every number put where its maximum stood, 0 elsewhere."""
 
-    def image(
+    def image(  # noqa: PLR0917 - as torch has them
         input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
     ) -> Tensor:
         def each(value: Any) -> list[int]:
@@ -365,11 +377,13 @@ RULES: tuple[Rule, ...] = (
     Rearrangement("vsplit", "input, indices_or_sections", _splits_along(0), says="Pieces along the first axis."),
     Rearrangement("dsplit", "input, indices_or_sections", _splits_along(2), says="Pieces along the third axis."),
     Rearrangement("hstack", "tensors", _joined(1, lambda t: t.reshape(1) if not t.ndim else t), "tensors"),
-    Rearrangement("vstack row_stack", "tensors", _joined(0, lambda t: t.reshape(1, -1) if t.ndim < 2 else t), "tensors"),
+    Rearrangement("vstack row_stack", "tensors", _joined(0, _row), "tensors"),
     Rearrangement(
-        "dstack", "tensors", _joined(2, lambda t: t.reshape(1, -1, 1) if t.ndim < 2 else t[..., None] if t.ndim == 2 else t),
+        "dstack",
         "tensors",
-    ),  # fmt: skip
+        _joined(2, _deep),
+        "tensors",
+    ),
     Rearrangement("column_stack", "tensors", _joined(1, lambda t: t.reshape(-1, 1) if t.ndim < 2 else t), "tensors"),
     Rearrangement("diag", "input, diagonal=0", _diag),
     Rearrangement("diag_embed", "input, offset=0, dim1=-2, dim2=-1", _diag_embed),
@@ -383,11 +397,13 @@ RULES: tuple[Rule, ...] = (
     Rearrangement("unfold", "input, kernel_size, dilation=1, padding=0, stride=1", _image_windows),
     *(
         Rearrangement(
-            f"max_unpool{rank}d", "input, indices, kernel_size, stride=None, padding=0, output_size=None",
-            _max_unpool(rank), says="Every number put where its maximum stood, 0 elsewhere.",
+            f"max_unpool{rank}d",
+            "input, indices, kernel_size, stride=None, padding=0, output_size=None",
+            _max_unpool(rank),
+            says="Every number put where its maximum stood, 0 elsewhere.",
         )
         for rank in (1, 2, 3)
     ),
     Rearrangement("cummax", "input, dim", _running_extreme(largest=True), says="The largest so far.", indices=True),
     Rearrangement("cummin", "input, dim", _running_extreme(largest=False), says="The smallest so far.", indices=True),
-)  # fmt: skip
+)

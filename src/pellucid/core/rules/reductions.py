@@ -21,6 +21,7 @@ __all__ = [
     "RULES",
     "LogSumExp",
     "Mean",
+    "MeanWithoutNaN",
     "Norm",
     "Product",
     "Reduction",
@@ -165,6 +166,30 @@ class Mean(Reduction):
     @override
     def factors(self, x: Tensor, y: Tensor, where: Tensor, args: Arguments) -> tuple[str, list[Column]]:
         return "input · 1/N", [column("input", where, x), constant("1/N", 1 / max(len(x), 1), len(x))]
+
+
+class MeanWithoutNaN(Mean):
+    """The mean of the entries that are numbers; each of them has slope 1/n."""
+
+    names = ("nanmean",)
+    formula = r"y=\frac1n\sum_{i\text{ not NaN}}x_i"
+
+    @override
+    def value(self, x: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor:
+        there = (~torch.isnan(x)).to(x.dtype)
+        return torch.nan_to_num(x, posinf=torch.inf, neginf=-torch.inf).sum(axes, keepdim=True) / there.sum(
+            axes, keepdim=True
+        )
+
+    @override
+    def slope(self, x: Tensor, y: Tensor, axes: tuple[int, ...], args: Arguments) -> Tensor | Number:
+        there = (~torch.isnan(x)).to(x.dtype)
+        return there / there.sum(axes, keepdim=True)
+
+    @override
+    def factors(self, x: Tensor, y: Tensor, where: Tensor, args: Arguments) -> tuple[str, list[Column]]:
+        kept = (~torch.isnan(x)).nonzero().reshape(-1)
+        return "input", [column("input", where[kept], x[kept]), constant("1/n", 1 / max(len(kept), 1), len(kept))]
 
 
 class Variance(Reduction):
@@ -365,6 +390,7 @@ RULES: tuple[Rule, ...] = (
     Total(),
     SumWithoutNaN(),
     Mean(),
+    MeanWithoutNaN(),
     Variance(),
     StandardDeviation(),
     *(Norm(name) for name in ("norm", "linalg_vector_norm", "linalg_norm")),
