@@ -188,3 +188,65 @@ def test_the_command_without_a_bundle_writes_nothing(finished, tmp_path, monkeyp
     said = run_report("latest", "--runs-dir", finished[0], "-o", tmp_path / "report.html")
     assert isinstance(said.exception, ServerError)
     assert list(tmp_path.iterdir()) == []
+
+
+def scripts_of(page: Page) -> list[str]:
+    return ["".join(parts) for tag, attributes, parts in page.elements if tag == "script" and not attributes]
+
+
+def _landscape(seed: int = 0) -> Result:
+    from torch import manual_seed, nn, ones
+
+    import pellucid
+
+    manual_seed(seed)
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+    return pellucid.measure_loss_landscape(model, (ones(4, 2), ones(4, 1)), nn.MSELoss(), steps=5)
+
+
+def test_only_a_report_with_a_surface_carries_the_script_that_draws_it(finished, bundle):
+    (bundle / "scene.js").write_text("globalThis.scene = '</script>';")
+    run = find_run(finished[1], finished[0])
+    assert len(scripts_of(Page(build_report(run, bundle=bundle)))) == 1
+    page = Page(build_report(run, bundle=bundle, extra={"loss_landscape": _landscape()}))
+    scripts = scripts_of(page)
+    assert ["globalThis.scene" in text for text in scripts] == [True, False], "what draws surfaces comes first"
+    (policy,) = [a["content"] for _, a, _ in page.elements if a.get("http-equiv") == "Content-Security-Policy"]
+    for text in scripts:
+        assert f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" in policy
+
+
+def test_of_too_many_moments_some_are_left_out_evenly_and_that_is_said(tmp_path, bundle, monkeypatch):
+    from pellucid.server import report
+    from pellucid.store.added_results import add_result
+
+    with RunWriter.create(tmp_path / "runs", name="long", kind="fit", settings={}, environment={}) as writer:
+        pass
+    run = find_run(writer.id, tmp_path / "runs")
+    size = 0
+    for epoch in range(8):
+        size += add_result(run, f"loss_landscape_epoch_{epoch:04d}", _landscape(epoch))
+    add_result(run, "loss_landscape", _landscape())
+    monkeypatch.setattr(report, "REPORT_BYTES", size // 4 + 1)
+    data = data_of(Page(build_report(run, bundle=bundle)))
+    kept = [name for name in data["results"] if name.startswith("loss_landscape")]
+    assert kept == ["loss_landscape", *(f"loss_landscape_epoch_{epoch:04d}" for epoch in (0, 4))]
+    assert any("left out of the report" in warning for warning in data["run"]["warnings"])
+
+
+def test_local_models_go_without_the_points_that_no_view_draws(finished, bundle):
+    from torch import manual_seed, nn, rand
+
+    import pellucid
+
+    manual_seed(0)
+    model, points = nn.Sequential(nn.Linear(3, 6), nn.ReLU(), nn.Linear(6, 1)), rand(60, 3)
+    whole = pellucid.measure_local_linear_models(model, points, model(points).detach())
+    from pellucid.server.slimming import slim_payload
+
+    slim = Result.from_bytes(slim_payload(whole) or b"")
+    assert all(points.points.size == 0 for points in slim.unvisited)
+    assert [points.name for points in slim.unvisited] == [points.name for points in whole.unvisited]
+    np.testing.assert_allclose(slim.coefficients, whole.coefficients, rtol=1e-6)
+    assert repr(slim.simplified) == repr(whole.simplified)
+    assert slim_payload(_landscape()) is None

@@ -77,7 +77,8 @@ class ResumableProgram:
     @torch.no_grad()
     def entries(self, state: Tensor, kink: int) -> Tensor:
         """What decides where a kink bends, from the state before it."""
-        walk = _Walk(self._moving, self._given(state, kink), self._cuts[kink].place, self._cuts[kink].place)
+        place = self._cuts[kink].place
+        walk = _Walk(self._moving, self._given(state, kink, copied=False), place, place)
         self._walk(walk, self._nowhere(len(state)))
         return walk.entries
 
@@ -102,13 +103,13 @@ class ResumableProgram:
         except _Reached:
             return points
 
-    def _given(self, state: Tensor, kink: int) -> dict[int, Tensor]:
-        """The tensors of a state; each its own, because the network may write over it."""
+    def _given(self, state: Tensor, kink: int, *, copied: bool = True) -> dict[int, Tensor]:
+        """The tensors of a state; copies of them if the network may write over them."""
         alive, at, found = self._cuts[kink].alive, 0, {}
         for place, shape in alive.items():
             size = _count(shape)
-            part = state[:, at : at + size]
-            found[place] = (part.clone() if len(alive) == 1 else part).reshape(len(state), *shape)
+            part = state[:, at : at + size].reshape(len(state), *shape)
+            found[place] = part.clone() if copied else part
             at += size
         return found
 

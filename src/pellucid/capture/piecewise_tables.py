@@ -183,8 +183,11 @@ def _pooled(op: str, x: Tensor, arguments: Mapping[str, Any]) -> Tensor:
     spatial = len(axes)
     order = [2 + 2 * a for a in range(spatial)] + [3 + 2 * a for a in range(spatial)]
     table = rows.permute(0, 1, *order).reshape(-1, math.prod(w.shape[1] for w in axes))
-    flat = F.pad(x.flatten(2), (0, 1), value=-math.inf)
-    return flat[:, :, table.reshape(-1)].reshape(len(x), -1, table.shape[1])
+    flat = x.flatten(2)
+    if bool((table < 0).any()):
+        table = torch.where(table < 0, flat.shape[2], table)
+        flat = F.pad(flat, (0, 1), value=-math.inf)
+    return flat.index_select(2, table.reshape(-1)).reshape(len(x), -1, table.shape[1])
 
 
 def _windows(op: str, x: Tensor, arguments: Mapping[str, Any]) -> list[Tensor]:

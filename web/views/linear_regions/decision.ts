@@ -98,7 +98,7 @@ function divide(cell: number, corners: Corner[], made: Piece[], boundary: number
     piece.forEach((corner, place) => {
       const next = piece[(place + 1) % piece.length] as Corner;
       const rival = able.find((one) => one > owner && ties(corner, owner, one) && ties(next, owner, one));
-      if (rival === undefined) return;
+      if (rival === undefined || Math.hypot(next.x - corner.x, next.y - corner.y) < 1e-14) return;
       boundary.push(corner.x, corner.y, next.x, next.y);
       pairs.push([owner, rival]);
     });
