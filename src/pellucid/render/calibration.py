@@ -125,8 +125,10 @@ def _plot(result: Calibration, ax: Axes | None = None, *, kind: str = "width") -
     ax.set_ylim(0, 1)
     ax.set_xlabel("confidence")
     ax.set_ylabel("share that is right")
-    ax.legend(fontsize="small", loc="upper left")
-    ax.set_title(f"{_title(result)}: ECE {number(bins.error, 3)}, accuracy {number(result.figures.accuracy, 3)}")
+    ax.legend(fontsize="small", loc="best")
+    ax.set_title(
+        f"{_title(result)}: ECE {number(bins.error, 3)}, accuracy {number(result.figures.accuracy, 3)}", size="medium"
+    )
     return ax
 
 
@@ -135,16 +137,12 @@ def _draw_bins(ax: Axes, bins: ReliabilityBins) -> None:
     widths = np.diff(bins.edges)[seen]
     left, height, sure = bins.edges[:-1][seen], bins.accuracy[seen], bins.confidence[seen]
     ax.bar(left, height, widths, align="edge", color=PALETTE[0], alpha=0.35, edgecolor="white", linewidth=0.5)
-    ax.vlines(sure, height, sure, color=ACCENT, linewidth=2, label="gap")
+    ax.vlines(sure, height, sure, color=ACCENT, linewidth=5, alpha=0.6, label="gap")
     low, high = bins.low[seen], bins.high[seen]
     banded = np.isfinite(low)
     off = np.stack([height - low, high - height])[:, banded]
     ax.errorbar(
         sure[banded], height[banded], yerr=np.maximum(off, 0), fmt="o", color=PALETTE[0], markersize=3, capsize=2
     )
-    for x, y, count in zip(sure, height, bins.counts[seen], strict=True):
-        up = y < 0.9
-        place = (0, 4 if up else -4)
-        ax.annotate(
-            f"{count:,}", (x, y), place, textcoords="offset points", ha="center", va="bottom" if up else "top", size=6
-        )
+    for x, count in zip(left + widths / 2, bins.counts[seen], strict=True):
+        ax.annotate(f"{count:,}", (x, 0.01), ha="center", va="bottom", size=6)

@@ -86,6 +86,7 @@ def _plot(result: Robustness, ax: Axes | None = None, *, kind: str = "curves") -
         ax.fill_between(sizes, low, high, color=colour, alpha=0.15, linewidth=0)
     ax.axhline(result.accuracy, color=QUIET, linewidth=0.8)
     ax.set_xscale("symlog", linthresh=_smallest(result))
+    ax.set_xlim(left=0)
     ax.set_ylim(0, 1)
     ax.set_xlabel("size of the disturbance")
     ax.set_ylabel("accuracy")
