@@ -25,6 +25,7 @@ from pellucid.results.trace_stepper import (
 from pellucid.results.what_if import WhatIf
 from pellucid.results.worst_examples import WorstExamples
 from tests.render.collapse_results_to_render import neural_collapse, regression_collapse
+from tests.render.geometry_results_to_render import class_geometry, layer_collapse
 from tests.render.judged_results_to_render import calibration, information_plane, margins, robustness
 from tests.render.local_linear_results_to_render import input_jacobian, local_linear_models
 from tests.render.surface_results_to_render import input_folding, neuron_surface
@@ -387,6 +388,8 @@ EVERY: dict[str, Result] = {
     "neuron_surface": neuron_surface(),
     "regression_collapse": regression_collapse(),
     "input_folding": input_folding(),
+    "class_geometry": class_geometry(),
+    "layer_collapse": layer_collapse(),
     "calibration": calibration(),
     "margins": margins(),
     "robustness": robustness(),
