@@ -79,7 +79,7 @@ def pyhessian(model: nn.Module, x: Tensor, y: Tensor) -> Answer:
 def curvlinops(model: nn.Module, x: Tensor, y: Tensor) -> Answer:
     from curvlinops import HessianLinearOperator
 
-    parameters = {name: value for name, value in model.named_parameters()}
+    parameters = dict(model.named_parameters())
     try:
         matrix = HessianLinearOperator(model, nn.CrossEntropyLoss(), parameters, [(x, y)], check_deterministic=False)
     except (TypeError, AttributeError):

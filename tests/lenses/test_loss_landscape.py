@@ -63,7 +63,9 @@ def test_a_transposed_convolution_counts_its_filters_by_outputs() -> None:
     assert found.lengths[0] == pytest.approx(float(model[0].weight.norm()))
     own = model[0].weight.detach()
     normalised = normalize_direction({"w": torch.ones_like(own)}, {"w": own}, "filter", {"w": 1})["w"]
-    assert torch.allclose(torch.linalg.vector_norm(normalised, dim=(0, 2, 3)), torch.linalg.vector_norm(own, dim=(0, 2, 3)))
+    assert torch.allclose(
+        torch.linalg.vector_norm(normalised, dim=(0, 2, 3)), torch.linalg.vector_norm(own, dim=(0, 2, 3))
+    )
 
 
 @pytest.mark.parametrize("vectorise", [True, False])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -66,8 +66,12 @@ def find_classifier(model: nn.Module, inputs: Tensor) -> Classifier:
         SettingsError: the model's output does not come straight from a linear layer.
     """
     ran: list[tuple[str, nn.Linear, Tensor]] = []
+
+    def note(name: str) -> Callable[[nn.Linear, Any, Tensor], None]:
+        return lambda module, _given, made: ran.append((name, module, made))
+
     handles = [
-        module.register_forward_hook(lambda one, _given, out, name=name: ran.append((name, one, out)))
+        module.register_forward_hook(note(name))
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear)
     ]

@@ -90,8 +90,8 @@ def measure_run(run: Run, request: Request, *, checkpoints: bool = False) -> Ite
         checkpoints: Along the run's checkpoints, in order, in the plane that the final network and the data give.
 
     Yields:
-        The name to keep it under, such as ``neuron_surface``, ``neural_collapse_test`` or ``neuron_surface_epoch_0004``,
-        and the result.
+        The name to keep it under, such as ``neuron_surface``, ``neural_collapse_test`` or
+        ``neuron_surface_epoch_0004``, and the result.
 
     Raises:
         SettingsError: there is no such measure, plane, layer or split.
