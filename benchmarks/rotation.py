@@ -55,7 +55,7 @@ def main():
             for seed in range(trials)
         ]
         alarms = float(np.mean(np.array(values) <= 0.05))
-        print(f"random centres, {classes} × {features}: p ≤ 0.05 in {alarms:.2f}, mean p {np.mean(values):.2f}", flush=True)
+        print(f"random centres, {classes} × {features}: p ≤ 0.05 in {alarms:.2f}, mean p {np.mean(values):.2f}")
 
 
 if __name__ == "__main__":
