@@ -114,6 +114,65 @@ def attention() -> Trace:
     return trace(Attention(), query, key, value)
 
 
+class Gated(nn.Module):
+    """One GRU unit that reads one number a step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.GRU(1, 1, batch_first=True)
+        with torch.no_grad():  # the rows belong to the reset gate, update gate and candidate
+            self.cell.weight_ih_l0.copy_(torch.tensor([[1.0], [0.5], [2.0]]))
+            self.cell.weight_hh_l0.copy_(torch.tensor([[0.5], [1.0], [-0.5]]))
+            self.cell.bias_ih_l0.copy_(torch.tensor([0.0, 1.0, 0.0]))
+            self.cell.bias_hh_l0.zero_()
+
+    def forward(self, series: Tensor) -> Tensor:
+        """(batch, steps, 1) to (batch, steps, 1)."""
+        return self.cell(series)[0]
+
+
+def gated() -> Trace:
+    return trace(Gated(), torch.tensor([[[1.0], [0.0], [-1.0], [0.5]]]))
+
+
+class Levelled(nn.Module):
+    """Four features, each example normalised by itself, beside what they were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(4)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, 4) to (batch, 4)."""
+        return features + self.norm(features)
+
+
+def levelled() -> Trace:
+    return trace(Levelled(), torch.tensor([[1.0, 2.0, 6.0, 3.0]]), target=torch.zeros(1, 4), loss=functional.mse_loss)
+
+
+class Judge(nn.Module):
+    """Two inputs, one score."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.score = nn.Linear(2, 1)
+        with torch.no_grad():
+            self.score.weight.copy_(torch.tensor([[1.0, -0.5]]))
+            self.score.bias.fill_(0.5)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, 2) to (batch, 1)."""
+        return self.score(features)
+
+
+def judge() -> Trace:
+    features = torch.tensor([[1.0, 2.0], [-2.0, 1.0]])
+    return trace(
+        Judge(), features, target=torch.tensor([[0.0], [1.0]]), loss=functional.binary_cross_entropy_with_logits
+    )
+
+
 EXPLANATIONS: dict[str, Callable[[], Explanation]] = {
     "dense_neuron": lambda: classifier()["hidden"].neuron(0, example=0).explain(),
     "cross_entropy": classifier().loss.explain,
@@ -128,6 +187,12 @@ EXPLANATIONS: dict[str, Callable[[], Explanation]] = {
     "attention_output": lambda: attention()[""].entry((0, 1, 0)).explain(),
     "max_pool_tie": lambda: picture()["pool"].neuron(0, position=(0, 0)).explain(),
     "max_pool_loser": lambda: picture().gradient("edge", (0, 0, 1, 1)).explain(),
+    "gru_output": lambda: gated()["cell"].entry((0, 3, 0)).explain(),
+    "layer_norm": lambda: levelled()["norm"].neuron(2, example=0).explain(),
+    "residual": lambda: levelled()[""].entry((0, 2)).explain(),
+    "binary_cross_entropy": judge().loss.explain,
+    "probability_minus_target": lambda: judge().gradient("score", (1, 0)).explain(),
+    "squared_error_slope": lambda: picture().gradient("pool", (0, 0, 0, 1)).explain(),
     "squared_error": picture().loss.explain,
     "convolution": lambda: picture()["edge"].neuron(0, position=(0, 1)).explain(),
 }

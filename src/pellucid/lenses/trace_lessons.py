@@ -16,6 +16,7 @@ from pellucid.core.rules.sums import Sum, column, constant, single
 from pellucid.lenses.trace_calls import Call
 from pellucid.lenses.trace_equations import Wording, Writer, product_equation
 from pellucid.lenses.trace_inside import inside_shapes, unfold
+from pellucid.lenses.trace_more_lessons import FURTHER_GRADIENTS, FURTHER_VALUES
 from pellucid.lenses.trace_recurrence import memory_through_time, split_label
 from pellucid.lenses.trace_symbols import plain
 from pellucid.results.explanation import Equation, ExplainedFactor, ExplainedTerm
@@ -216,9 +217,10 @@ def _squared_error(writer: Writer, call: Call, index: tuple[int, ...], total: Su
     minus = ExplainedFactor(f"−{second}", f"-{second_latex}", -wanted, writer.names.reference(target, entry))
     plus = ExplainedFactor(first, first_latex, own, writer.names.reference(guess, entry))
     terms = (ExplainedTerm("the prediction", (plus,), own), ExplainedTerm("the target", (minus,), -wanted))
-    words = (
+    squared = (
         "Squared it is the largest of the terms above; squaring makes one large miss cost more than many small ones."
     )
+    words = squared if call.step.op == "mse_loss" else "It makes the largest of the terms above."
     return [
         Equation(
             "The largest miss", words, f"{first} − {second}", f"{first_latex}-{second_latex}", "d", "d", "sum", terms,
@@ -329,15 +331,19 @@ _VALUES: dict[str, Callable[[Writer, Call, tuple[int, ...], Sum], _Lesson]] = {
     "batch_norm": _statistics,
     "cross_entropy": _cross_entropy,
     "mse_loss": _squared_error,
+    "huber_loss": _squared_error,
+    "smooth_l1_loss": _squared_error,
+    "l1_loss": _squared_error,
     "lstm": _recurrent,
-    "gru": _recurrent,
     "max_pool1d": _max_pool,
     "max_pool2d": _max_pool,
     "max_pool3d": _max_pool,
+    **FURTHER_VALUES,
 }
 _GRADIENTS: dict[tuple[str, str], Callable[[Writer, Call, tuple[int, ...], Sum], _Lesson]] = {
     ("cross_entropy", "input"): _cross_entropy_slope,
     ("max_pool1d", "input"): _max_pool_slope,
     ("max_pool2d", "input"): _max_pool_slope,
     ("max_pool3d", "input"): _max_pool_slope,
+    **FURTHER_GRADIENTS,
 }

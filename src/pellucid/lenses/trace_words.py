@@ -67,6 +67,17 @@ _VALUES: dict[str, tuple[str, str]] = {
         "writes "
         "and shows.",
     ),
+    "gru": (
+        "A gated state",
+        "An update gate between 0 and 1 mixes two numbers: the old state, and a candidate made from the input and from "
+        "as much of the old state as a reset gate lets through.",
+    ),
+    "add": ("A sum", "Both numbers are added; each counts as it is."),
+    "binary_cross_entropy_with_logits": (
+        "The binary cross-entropy",
+        "Each score stands for the probability of a yes. What counts is −ln of the probability that was given to the "
+        "truth; then the mean.",
+    ),
 }
 _GRADIENTS: dict[tuple[str, str], tuple[str, str]] = {
     ("linear", "weight"): (
@@ -117,7 +128,7 @@ _GRADIENTS: dict[tuple[str, str], tuple[str, str]] = {
 }
 _FAMILIES = ("conv", "max_pool", "avg_pool", "adaptive_max_pool", "adaptive_avg_pool")
 _AS = {"adaptive_max_pool": "max_pool", "adaptive_avg_pool": "avg_pool", "instance_norm": "batch_norm",
-       "group_norm": "layer_norm", "feature_dropout": "dropout", "matmul": "matmul"}  # fmt: skip
+       "group_norm": "layer_norm", "gru_cell": "gru", "feature_dropout": "dropout", "matmul": "matmul"}  # fmt: skip
 _SLOPES = {
     ("cross_entropy", "input"): ("(p − y)·1/N", r"(p-y)\frac{1}{N}"),
     ("linear", "weight"): ("Σ over examples of ∂L/∂z · what comes in", r"\sum_n\frac{\partial L}{\partial z_n}a_n"),
@@ -126,6 +137,8 @@ _SLOPES = {
 }
 _FORMULAS = {
     "lstm": "output gate · tanh(memory)",
+    "gru": "(1 − update gate) · candidate + update gate · state before",
+    "binary_cross_entropy_with_logits": "(1/N) Σ −(t·ln p + (1−t)·ln(1−p)), p = σ(z)",
     "scaled_dot_product_attention": "Σ over the positions of weight · value",
     "batch_norm": "(x − μ)·r·w + b",
     "layer_norm": "(x − μ)·r·w + b",

@@ -27,6 +27,8 @@ def test_sums_and_products(data: st.DataObject) -> None:
         lambda: check(torch.std_mean, x, dim=dim, correction=draw.one((0, 1))),
         lambda: check(torch.aminmax, x, dim=dim, keepdim=draw.yes()),
         lambda: check(torch.nanmean, holes.requires_grad_(), dim=dim, smooth=False),
+        lambda: check(torch.cumprod, x, dim=dim),
+        lambda: check(torch.logcumsumexp, x, dim=dim),
         lambda: check(torch.trace, draw.tensor(a, b)),
         lambda: check(F.fold, draw.tensor(a, 2 * 4, 9), (4, 4), 2),
         lambda: check(F.fold, draw.tensor(a, 3 * 4, 4), (4, 5), 2, padding=1, stride=(3, 4)),

@@ -26,6 +26,7 @@ FAMILIES = (
     "padding",
     "reductions",
     "running",
+    "along_axis",
     "extremes",
     "paired",
     "gathered_sums",
