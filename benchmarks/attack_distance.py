@@ -2,8 +2,8 @@
 
 A network of two moons has two inputs, so its slice is its whole input space, and no attack may find a nearer point of
 another class than the exact distance says. The attacks are those of maintained libraries, each used if it is there:
-foolbox (DeepFool, decoupling direction and norm, Carlini and Wagner) and adversarial-robustness-toolbox (DeepFool). They
-need no torch of their own; ``pip install --no-deps --target SITE foolbox eagerpy adversarial-robustness-toolbox``
+foolbox (DeepFool, decoupling direction and norm, Carlini and Wagner) and adversarial-robustness-toolbox (DeepFool).
+They need no torch of their own; ``pip install --no-deps --target SITE foolbox eagerpy adversarial-robustness-toolbox``
 and ``PYTHONPATH=SITE`` will do.
 """
 
