@@ -2,8 +2,8 @@
 
 A network of two moons has two inputs, so its slice is its whole input space, and no attack may find a nearer point of
 another class than the exact distance says. The attacks are those of maintained libraries, each used if it is there:
-foolbox (DeepFool, decoupling direction and norm, Carlini and Wagner) and adversarial-robustness-toolbox (DeepFool). They
-need no torch of their own; ``pip install --no-deps --target SITE foolbox eagerpy adversarial-robustness-toolbox``
+foolbox (DeepFool, decoupling direction and norm, Carlini and Wagner) and adversarial-robustness-toolbox (DeepFool).
+They need no torch of their own; ``pip install --no-deps --target SITE foolbox eagerpy adversarial-robustness-toolbox``
 and ``PYTHONPATH=SITE`` will do.
 """
 
@@ -28,7 +28,8 @@ REACH = 4.0
 def moons(seed: int = 0) -> tuple[nn.Sequential, np.ndarray, np.ndarray]:
     """A trained network, and points with their classes as it predicts them."""
     torch.manual_seed(seed)
-    points, classes = make_moons(600, noise=0.2, random_state=seed)
+    made: Any = make_moons(600, noise=0.2, random_state=seed)
+    points, classes = made
     x, y = torch.from_numpy(points).float(), torch.from_numpy(classes)
     net = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 2))
     optimizer = torch.optim.Adam(net.parameters(), 0.01)
@@ -65,7 +66,7 @@ def deep_fool(net: nn.Module, points: np.ndarray, classes: np.ndarray, overshoot
 def foolbox_attacks(net: nn.Module) -> dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]:
     """Foolbox's attacks that minimise the Euclidean distance."""
     try:
-        import foolbox
+        import foolbox  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         print(f"foolbox is not used: {error}")
         return {}
@@ -89,8 +90,8 @@ def foolbox_attacks(net: nn.Module) -> dict[str, Callable[[np.ndarray, np.ndarra
 def art_attacks(net: nn.Module) -> dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]:
     """DeepFool of the adversarial-robustness-toolbox, on a float32 copy, which is what it takes."""
     try:
-        from art.attacks.evasion import DeepFool
-        from art.estimators.classification import PyTorchClassifier
+        from art.attacks.evasion import DeepFool  # pyright: ignore[reportMissingImports]
+        from art.estimators.classification import PyTorchClassifier  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         print(f"adversarial-robustness-toolbox is not used: {error}")
         return {}

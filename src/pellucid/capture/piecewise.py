@@ -117,7 +117,14 @@ class PiecewiseProgram:
         if self.obstacles:
             first = self.obstacles[0]
             names = ", ".join(dict.fromkeys(f"{one.op} in {one.module or 'the model'}" for one in self.obstacles))
-            what = "is smooth: it has no linear regions" if first.kind == "smooth" else "jumps"
+            if first.kind == "jump":
+                raise SettingsError(
+                    f"{first.op} jumps: no rule says that the network stays connected where it does",
+                    place=f"{names}" + (f", {first.source}" if first.source else ""),
+                    remedy="write what is meant as one operation: relu(x) for x * (x > 0) or where(x > 0, x, 0), "
+                    "abs(x) for x * sign(x), maximum(a, b) for where(a > b, a, b)",
+                )
+            what = "is smooth: it has no linear regions"
             raise SettingsError(
                 f"{first.op} {what}",
                 place=f"{names}" + (f", {first.source}" if first.source else ""),

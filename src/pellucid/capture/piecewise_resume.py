@@ -27,13 +27,11 @@ class _Cut:
         place: The operation's place among all operations; the end of the network lies after the last one.
         alive: The operations whose outcome is read from there on, with the shape of it for one example.
         size: How many numbers these are for one example.
-        work: About how many multiplications it takes to get here from the start.
     """
 
     place: int
     alive: dict[int, tuple[int, ...]]
     size: int
-    work: int
 
 
 @dataclass
@@ -56,13 +54,13 @@ class ResumableProgram:
     Attributes:
         program: The network.
         sizes: How many numbers the state before each kink has; last, how many outputs there are.
-        work: About how many multiplications lie before each kink; last, those of the whole network.
+        work: About what one point costs from the start to the end, in multiplications of a matrix product.
     """
 
-    def __init__(self, program: PiecewiseProgram, moving: list[bool], cuts: list[_Cut], places: list[int]) -> None:
-        self.program, self._moving, self._cuts, self._places = program, moving, cuts, places
+    def __init__(self, program: PiecewiseProgram, moving: list[bool], cuts: list[_Cut], work: int) -> None:
+        self.program, self._moving, self._cuts = program, moving, cuts
         self.sizes = [*(cut.size for cut in cuts), program.outputs]
-        self.work = [cut.work for cut in cuts]
+        self.work = work
 
     @torch.no_grad()
     def start(self, points: Tensor, kink: int) -> Tensor:
@@ -83,7 +81,7 @@ class ResumableProgram:
         return walk.entries
 
     def _run(self, points: Tensor | None, state: Tensor | None, kink: int, to: int) -> Tensor:
-        last = to == len(self._places)
+        last = to == len(self._cuts)
         given = {} if state is None else self._given(state, kink)
         start = 0 if state is None else self._cuts[kink].place
         stop = -1 if last else self._cuts[to].place
@@ -171,9 +169,8 @@ def _resumable(program: PiecewiseProgram, record: _Record) -> ResumableProgram |
                         return None
                     alive[source] = record.shapes[source]
         alive = dict(sorted(alive.items()))
-        work = sum(record.works[:place])
-        cuts.append(_Cut(place, alive, sum(_count(shape) for shape in alive.values()), work))
-    return ResumableProgram(program, record.moving, cuts, record.kinks)
+        cuts.append(_Cut(place, alive, sum(_count(shape) for shape in alive.values())))
+    return ResumableProgram(program, record.moving, cuts, sum(record.works))
 
 
 @torch.no_grad()
@@ -257,19 +254,25 @@ class _Noting(_Counting):
         if read:
             for tensor in made:
                 self.sources[id(tensor)] = self.place
-            if isinstance(result, Tensor) and result.dim() and len(result) == self._count and result.is_floating_point():
+            if (
+                isinstance(result, Tensor)
+                and result.dim()
+                and len(result) == self._count
+                and result.is_floating_point()
+            ):
                 record.shapes[self.place] = tuple(result.shape[1:])
         return result
 
 
-_FACTORS = {"linear", "matmul", "conv1d", "conv2d", "conv3d", "addmm", "mm"}
+_COSTS = {"linear": 1, "matmul": 1, "conv1d": 10, "conv2d": 10, "conv3d": 10, "addmm": 1, "mm": 1}
+"""What a multiplication of each operation costs; torch convolves float64 numbers that much more slowly."""
 
 
 def _work(op: str, given: list[Tensor], made: list[Tensor]) -> int:
-    """About how many multiplications an operation takes."""
+    """About what an operation costs."""
     outputs = sum(tensor.numel() for tensor in made)
-    if op in _FACTORS and len(given) > 1:
-        return outputs * max(1, given[1].numel() // max(1, given[1].shape[0]))
+    if op in _COSTS and len(given) > 1:
+        return _COSTS[op] * outputs * max(1, given[1].numel() // max(1, given[1].shape[0]))
     return outputs
 
 

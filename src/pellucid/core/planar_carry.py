@@ -5,7 +5,6 @@
 # pyright: reportUnknownArgumentType=false
 
 # Compiled functions take arrays, not objects, and plain comparisons.
-# ruff: noqa: PLR0917
 
 from __future__ import annotations
 

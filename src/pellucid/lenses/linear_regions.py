@@ -27,6 +27,9 @@ _BATCH = 1 << 20
 
 _SAMPLES = 12
 
+_WORTH = 200
+"""From how much work for a number of a state it pays to carry states on instead of running the network again."""
+
 _ROOM = 1 << 30
 """How many bytes of states are kept from kink to kink."""
 
@@ -42,8 +45,10 @@ def measure_linear_regions(
 ) -> LinearRegions:
     """Into which cells does a network divide a slice, on each of which it is exactly linear?
 
-    The network runs unchanged, in float64 and evaluation mode, at the cells' corners; every operation that bends it
-    (ReLU and its family, abs, clamp, maxima, max pooling) cuts the cells along the straight lines where it bends.
+    The network's own functions run in float64 and evaluation mode at the cells' corners; every operation that bends it
+    (ReLU and its family, abs, clamp, maxima, max pooling) cuts the cells along the straight lines where it bends. A
+    network with convolutions is resumed at each of these operations, from values carried to the new corners within
+    the cells on which they are affine; the check then compares every cell with the unchanged network at a point inside.
 
     Args:
         model: Linear, convolution and pooling layers, batch normalization, residual and concatenated branches, any
@@ -51,7 +56,7 @@ def measure_linear_regions(
         slice_: The plane, and how far it reaches: ``slice_features``, ``slice_principal``, ``slice_examples`` …
         max_cells: The most cells to make, while it runs.
         outputs: Keep the network's outputs at the vertices: for linear models, boundaries and distances.
-        check: Compare every cell's linear model with the network at two points inside.
+        check: Compare every cell's linear model with the network at two points inside; at one if states are carried.
         linearise: For a network with a smooth activation: the largest error of an output allowed, at check points,
             for a triangulation that stands in its place. None refuses such a network.
 
@@ -76,12 +81,23 @@ def measure_linear_regions(
         return _result(model, slice_, program, place, _Cut(mesh), outputs=True, check=False, linearised=error)
     program.require_piecewise()
     cells = rectangle(place.low, place.high)
-    resumable = read_resumable(program, place.samples()[:: _SAMPLES - 1])
-    states = None if resumable is None else CarriedStates(resumable, place.points, cells, room=_ROOM)
-    cut = _Cut(cells, states)
+    cut = _Cut(cells, _states(program, place, cells))
     for stage in read_stages(program):
         cut.run(stage, place, max_cells)
     return _result(model, slice_, program, place, cut, outputs=outputs, check=check and outputs, linearised=0.0)
+
+
+def _states(program: PiecewiseProgram, place: _Place, cells: PlanarMesh) -> CarriedStates | None:
+    """The states to carry from kink to kink; None where running the whole network again costs less, or is the only way.
+
+    A convolution of float64 numbers takes about ten times as long for a multiplication as a matrix product does.
+    """
+    if not program.kinks:
+        return None
+    resumable = read_resumable(program, place.samples()[:: _SAMPLES - 1])
+    if resumable is None or resumable.work < _WORTH * sum(resumable.sizes):
+        return None
+    return CarriedStates(resumable, place.points, cells, room=_ROOM)
 
 
 class _Place:
@@ -251,7 +267,7 @@ def _prove(  # noqa: PLR0917 - what is to be proved, of what
         size = float(np.abs(values).max()) or 1.0
         vertex = affine_residual(mesh.xy, mesh.ring_start, mesh.ring_vertex, values) / size
         inside = 0.0
-        for weights in (0, 1):
+        for weights in (0, 1) if cut.states is None else (1,):  # one, where the values came another way
             points, expected = mean_inside(mesh.xy, mesh.ring_start, mesh.ring_vertex, values, weights)
             inside = max(inside, float(np.abs(run(points) - expected).max()) / size)
     border = mesh.edge_cell.min(1) < 0

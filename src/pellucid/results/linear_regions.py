@@ -50,7 +50,7 @@ class RegionProofs:
     vertex_error: (
         float  # worst |affine map of a cell − model| at its vertices, as a share of the outputs' size; nan: unmeasured
     )
-    inside_error: float  # the same at two points inside each cell
+    inside_error: float  # the same inside each cell: at two points, or one (see ``measure_linear_regions``)
     checked: int  # cells in which it was compared
     welded: int  # vertices that fell together: more than two lines meet there, or two lines are one
     unclear: int  # lines left out of a cell, because rounding does not say whether they cross it
@@ -152,13 +152,25 @@ class LinearRegions(Result):
         return np.unpackbits(bits, axis=1, bitorder="little")[:, : self.kinks[kink].quantities].astype(bool)
 
     def affine(self, cell: int) -> tuple[np.ndarray, np.ndarray]:
-        """The linear model of a cell: output = slopes @ (s, t) + offsets; outputs × 2, and outputs."""
+        """The linear model of a cell: output = slopes @ (s, t) + offsets; outputs × 2, and outputs.
+
+        All corners of the cell are fitted. Rounding in the outputs reaches the slopes divided by the cell's width:
+        ``slope_error`` tells how much; ``measure_input_jacobian`` at a point inside has no such limit.
+        """
         corners = self.cell_vertex[self.cell_start[cell] : self.cell_start[cell + 1]]
         points, values = self.vertices[corners], self._required_outputs()[corners]
         middle, height = points.mean(0), values.mean(0)
         inverse = cast("np.ndarray", np.linalg.pinv(points - middle))
         slopes = (inverse @ (values - height)).T
         return slopes, height - slopes @ middle
+
+    def slope_error(self, cell: int) -> float:
+        """About how far rounding may move the slopes of ``affine(cell)``: large for a very thin cell."""
+        corners = self.cell_vertex[self.cell_start[cell] : self.cell_start[cell + 1]]
+        points = self.vertices[corners]
+        narrow = float(np.linalg.svd(points - points.mean(0), compute_uv=False)[-1])
+        size = float(np.abs(self._required_outputs()[corners]).max())
+        return 4 * float(np.finfo(np.float64).eps) * max(size, 1e-300) / max(narrow, 1e-300)
 
     def locate(self, points: np.ndarray) -> np.ndarray:
         """The cell of each point (s, t); −1 outside the slice."""

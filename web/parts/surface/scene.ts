@@ -231,7 +231,7 @@ export function openStage(onlost: (lost: boolean) => void): Stage {
 /** The eye looks at the middle of the box, from as far as shows all of it. */
 function place(camera: PerspectiveCamera, orbit: Orbit, aspect: number): void {
   const half = Math.tan((camera.fov * Math.PI) / 360);
-  const distance = 1.42 / (half * Math.min(1, aspect * 0.92)) / orbit.zoom;
+  const distance = 1.36 / (half * Math.min(1, aspect * 0.82)) / orbit.zoom;
   const middle = 0.3 * TALL;
   const [x, up, depth] = eyeOf(orbit, distance);
   camera.aspect = aspect;
