@@ -35,6 +35,8 @@ export default defineConfig(({ mode }) => {
       emptyOutDir: loader,
       target: "es2022",
       minify: true,
+      // One file: what a notebook loads has no address that other files could be found beside.
+      rolldownOptions: { output: { codeSplitting: false } },
       lib: {
         entry: here(loader ? "hosts/widget/loader.ts" : "hosts/widget/main.ts"),
         formats: ["es"],
