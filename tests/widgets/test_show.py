@@ -84,7 +84,7 @@ def test_a_cells_last_line_becomes_a_view_in_a_notebook_only(trace, in_notebook)
         assert bundle["text/plain"] == str(shown)
     sys.modules["IPython"].get_ipython().kernel = None
     assert trace._repr_mimebundle_() is None
-    assert notebook_bundle(trace.outline(), "trace_outline") is None
+    assert notebook_bundle(trace.outline()) is None
 
 
 def test_without_anywidget_the_static_forms_stay(trace, in_notebook, monkeypatch):

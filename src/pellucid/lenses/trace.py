@@ -336,4 +336,4 @@ class Trace:
         return self.outline()._repr_html_()
 
     def _repr_mimebundle_(self, **_kwargs: Any) -> dict[str, Any] | None:
-        return notebook_bundle(self, "trace")
+        return notebook_bundle(self)

@@ -103,7 +103,7 @@ class Result:
         return rendering.render(self, "html")
 
     def _repr_mimebundle_(self, **_kwargs: Any) -> dict[str, Any] | None:
-        return rendering.notebook_bundle(self, self.schema.split("/")[0])
+        return rendering.notebook_bundle(self)
 
 
 def result_type(schema: str, *, place: str = "") -> type[Result]:

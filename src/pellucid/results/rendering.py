@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Medium", "notebook_bundle", "render", "renderer"]
 
-Medium = Literal["plot", "frame", "rich", "text", "html", "latex", "widget"]
+Medium = Literal["plot", "frame", "rich", "text", "html", "latex"]
 
 _RENDERERS: dict[tuple[str, Medium], Callable[..., Any]] = {}
 """Renderers by the stem of a result's schema ('*' serves every result) and the medium."""
@@ -46,12 +46,12 @@ def render(result: Result, medium: Medium, **options: Any) -> Any:
     return function(result, **options)
 
 
-def notebook_bundle(shown: Any, stem: str) -> dict[str, Any] | None:
+def notebook_bundle(shown: Any) -> dict[str, Any] | None:
     """What a notebook shows for an object: its view, where the notebook has a kernel and can hold widgets.
 
     Args:
-        shown: A result, or something else that a renderer of the medium ``widget`` takes.
-        stem: What it is.
+        shown: A result, or something else of which the host of the entry-point group ``pellucid.notebooks`` makes a
+            widget.
 
     Returns:
         MIME types and their contents with a text beside the view; None for the static forms.
@@ -59,10 +59,9 @@ def notebook_bundle(shown: Any, stem: str) -> dict[str, Any] | None:
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if getattr(shell, "kernel", None) is None:
         return None
-    _load_renderers_of(stem)
-    make = _RENDERERS.get((stem, "widget")) or _RENDERERS.get(("*", "widget"))
+    host = next(iter(entry_points(group="pellucid.notebooks")), None)
     try:
-        bundle = None if make is None else make(shown)._repr_mimebundle_()
+        bundle = None if host is None else host.load()(shown)._repr_mimebundle_()
     except PellucidError:  # no widgets in this environment, or nothing built that they could show
         return None
     if isinstance(bundle, tuple):

@@ -9,14 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pellucid.errors import MissingExtraError
-from pellucid.results.rendering import renderer
 
 if TYPE_CHECKING:
     from pellucid.lenses.trace import Trace
     from pellucid.results.base import Result
     from pellucid.widgets.result_widget import ResultWidget
 
-__all__ = ["load", "show"]
+__all__ = ["show"]
 
 
 def show(shown: Result | Trace) -> ResultWidget:
@@ -42,8 +41,3 @@ def show(shown: Result | Trace) -> ResultWidget:
             "views in a notebook need anywidget", place=error.name, remedy="run pip install 'pellucid[notebook]'"
         ) from error
     return ResultWidget(shown)
-
-
-def load(_stem: str) -> None:
-    """Called by the entry point, for what draws any result: ``show`` does, in notebooks."""
-    renderer("*", "widget")(show)
