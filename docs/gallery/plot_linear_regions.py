@@ -23,9 +23,7 @@ regions = pellucid.measure_linear_regions(model, plane)
 print(regions)
 cell = int(regions.locate(points[:1])[0])
 slopes, offsets = regions.affine(cell)
-print(
-    f"around the first example, in cell {cell}: outputs = {slopes.round(2).tolist()} · (s, t) + {offsets.round(2).tolist()}"
-)
+print(f"around the first example, in cell {cell}: {slopes.round(2).tolist()} · (s, t) + {offsets.round(2).tolist()}")
 print("the nearest other class is", regions.distance(points[:1]).round(3).tolist(), "away")
 
 regions.plot(colour="prediction")
