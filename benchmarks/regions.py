@@ -1,9 +1,9 @@
 """Linear regions of ReLU networks: cells a CPU second on one thread, memory of a million cells, and peers' figures.
 
 Run with ``OMP_NUM_THREADS=1`` (``--million`` for the large one, with two threads; ``--models MNIST`` for networks of
-convolutions, with the folder of MNIST's files). No peer is run here. The figures beside ours are cited, not
-measured by this file: SplineCam 250–580 cells/s, Berzins' edge subdivision 800–8,000, SyReNN's C++ 21,000–98,000, all
-on the networks of ``network``.
+convolutions, with the folder of MNIST's files). No peer is run here. The figures beside ours are cited, not measured
+by this file: SplineCam 250–580 cells/s, Berzins' edge subdivision 800–8,000, SyReNN's C++ 21,000–98,000, all on the
+networks of ``network``.
 """
 
 from __future__ import annotations
