@@ -76,7 +76,7 @@ def flat_network_on(model: nn.Module, slice_: Slice) -> FlatNetwork:
         SettingsError: a weight is not finite, there is no such layer, or the slice is of another size.
 
     >>> import numpy as np
-    >>> plane = Slice(np.zeros(2), np.eye(2)[0], np.eye(2)[1], (-1, 1), (-1, 1), (2,))
+    >>> plane = Slice(np.zeros(2), np.eye(2)[0], np.eye(2)[1], (-1.0, 1.0), (-1.0, 1.0), (2,))
     >>> flat_network_on(nn.Linear(2, 3), plane)(torch.zeros(4, 2, dtype=torch.float64)).shape
     torch.Size([4, 3])
     """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from inspect import Parameter, Signature
@@ -139,16 +140,22 @@ def is_in_place(function: Callable[..., Any], arguments: Mapping[str, Any]) -> b
     return _decode(function)[2] or bool(arguments.get("inplace"))
 
 
+_COMMA = re.compile(r",(?![^(]*\))")
+"""A comma outside brackets: a default may be a tuple."""
+
+
 @cache
 def parse_signature(text: str) -> Signature:
     """The signature written as ``input, other, *, alpha=1`` or ``input, *dims``.
 
     >>> list(parse_signature("input, *dims").parameters)
     ['input', 'dims']
+    >>> parse_signature("input, k=1, dims=(0, 1)").parameters["dims"].default
+    (0, 1)
     """
     parameters: list[Parameter] = []
     kind = Parameter.POSITIONAL_OR_KEYWORD
-    for part in filter(None, (piece.strip() for piece in text.split(","))):
+    for part in filter(None, (piece.strip() for piece in _COMMA.split(text))):
         name, _, default = part.partition("=")
         if name == "*":
             kind = Parameter.KEYWORD_ONLY
