@@ -99,7 +99,7 @@ def measure_robustness(
     >>> linear = nn.Linear(2, 2, bias=False)
     >>> _ = linear.weight.data.copy_(torch.eye(2))
     >>> x, y = torch.tensor([[3.0, 1.0], [1.0, 1.5]]), torch.tensor([0, 1])
-    >>> found = measure_robustness(linear, (x, y), noise=[], linf=[0.2, 0.5, 2], l2=[1.0])
+    >>> found = measure_robustness(linear, (x, y), noise=[], linf=[0.2, 0.5, 2.0], l2=[1.0])
     >>> found["fgsm"].correct, found.distance.round(2)  # the gaps 2 and 0.5 close by 2ε, or over √2
     (array([2, 1, 0]), array([1.44, 0.36], dtype=float32))
     """
