@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -149,7 +150,9 @@ class Gate(Rule):
             column("grad", at, upstream(outputs, grads)[at]),
             column(r"\partial y/\partial input", None, slope),
         )
-        return Sum.of([terms])
+        # What cancels in 1 − σ(b).
+        inside = 0.0 if index[dim] < half else float((upstream(outputs, grads)[at] * a[at] * gate).abs())
+        return replace(Sum.of([terms]), inside=inside)
 
 
 RULES: tuple[Rule, ...] = (Softmax("softmax"), Softmax("log_softmax"), Softmax("softmin"), Gate())
