@@ -19,14 +19,16 @@ def double_copy(model: nn.Module) -> nn.Module:
         model: Any network that can be copied; a compiled one is copied as the module that was compiled.
 
     Raises:
-        SettingsError: it cannot be copied, or a parameter holds NaN or infinity, or a buffer NaN.
+        SettingsError: it is no module or cannot be copied, or a parameter holds NaN or infinity, or a buffer NaN.
     """
+    if not isinstance(model, nn.Module):
+        raise SettingsError(f"a {type(model).__name__} is no network", place="model", remedy="give a torch.nn.Module")
     model = model.__dict__.get("_modules", {}).get("_orig_mod") or model
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         _check_numbers(name, tensor)
     try:
         twin = copy.deepcopy(model)
-    except (RuntimeError, TypeError) as error:
+    except Exception as error:
         raise SettingsError(
             f"the model cannot be copied ({error})",
             place=type(model).__name__,

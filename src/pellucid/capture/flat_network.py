@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pellucid.capture.double_copy import double_copy
 from pellucid.capture.tape_structures import tensors_in
 from pellucid.core.slices import Slice
 from pellucid.errors import SettingsError
@@ -29,7 +29,7 @@ class FlatNetwork(nn.Module):
         self, model: nn.Module, shape: tuple[int, ...], layer: str = "", template: Tensor | None = None
     ) -> None:
         super().__init__()
-        self.network = _copy_of(model)
+        self.network = double_copy(model)
         self.shape, self.layer = shape, layer
         self.register_buffer("template", template, persistent=False)
         if layer and template is None:
@@ -90,24 +90,3 @@ def flat_network_on(model: nn.Module, slice_: Slice) -> FlatNetwork:
     if slice_.template is not None:
         template = torch.as_tensor(slice_.template, dtype=torch.float64)[None]
     return FlatNetwork(model, tuple(slice_.shape), slice_.layer, template)
-
-
-def _copy_of(model: nn.Module) -> nn.Module:
-    """A float64 copy in evaluation mode on the CPU, that no gradient follows."""
-    if not isinstance(model, nn.Module):
-        raise SettingsError(f"a {type(model).__name__} is no network", place="model", remedy="give a torch.nn.Module")
-    original = model.__dict__.get("_modules", {}).get("_orig_mod", model)
-    for name, tensor in (*original.named_parameters(), *original.named_buffers()):
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise SettingsError(
-                "a weight is not a finite number: the network computes nothing but NaN from it",
-                place=name,
-                remedy="go back to a checkpoint from before; a trace shows where the first NaN came from",
-            )
-    try:
-        twin = copy.deepcopy(original)
-    except Exception as error:
-        raise SettingsError(
-            f"the model cannot be copied ({error})", place="model", remedy="detach tensors that it keeps as attributes"
-        ) from error
-    return twin.to("cpu", torch.float64).eval().requires_grad_(False)

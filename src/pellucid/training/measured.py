@@ -301,8 +301,8 @@ def _landscape(found: MeasuredRun, _plane: Any, request: Request) -> Result:
     )
 
 
-def _class_targets(found: MeasuredRun) -> Any:
-    """The examples' class numbers.
+def _labelled(found: MeasuredRun, most: int | None = None) -> tuple[Any, Any]:
+    """Inputs and class numbers, for what is measured of classes; at most so many examples where a number is given.
 
     Raises:
         DataError: there is not one class an example.
@@ -313,7 +313,7 @@ def _class_targets(found: MeasuredRun) -> Any:
             place=found.run.manifest.source,
             remedy="measure a run that classifies",
         )
-    return found.examples.targets
+    return (found.examples.inputs, found.examples.targets) if most is None else _some(found, most)
 
 
 def _collapse(found: MeasuredRun, _plane: Any, request: Request) -> Result:
@@ -333,7 +333,7 @@ def _collapse(found: MeasuredRun, _plane: Any, request: Request) -> Result:
         centres = (train.inputs, train.targets)
     return measure_neural_collapse(
         found.model,
-        (examples.inputs, _class_targets(found)),
+        _labelled(found),
         centres_from=centres,
         class_names=examples.classes,
         split=request.split,
@@ -344,7 +344,7 @@ def _layers(found: MeasuredRun, _plane: Any, request: Request) -> Result:
     from pellucid.lenses.layer_collapse import measure_layer_collapse
 
     names = None if request.layer is None else [request.layer]
-    data = (found.examples.inputs, _class_targets(found))
+    data = _labelled(found)
     count = len(found.examples.classes or ())
     return measure_layer_collapse(found.model, data, layers=names, classes=count, split=request.split)
 
@@ -352,7 +352,7 @@ def _layers(found: MeasuredRun, _plane: Any, request: Request) -> Result:
 def _classes(found: MeasuredRun, _plane: Any, request: Request) -> Result:
     from pellucid.lenses.class_geometry import measure_class_geometry
 
-    data = (found.examples.inputs, _class_targets(found))
+    data = _labelled(found)
     return measure_class_geometry(found.model, data, class_names=found.examples.classes or (), split=request.split)
 
 
@@ -360,15 +360,6 @@ def _regions(found: MeasuredRun, plane: Any, request: Request) -> Result:
     from pellucid.lenses.linear_regions import measure_linear_regions
 
     return measure_linear_regions(found.model, plane, linearise=request.linearise)
-
-
-def _labelled(found: MeasuredRun, most: int | None = None) -> tuple[Any, Any]:
-    """Inputs and class numbers, for what is measured of a classifier."""
-    if found.classes is None:
-        raise DataError(
-            "the run has no class for every example", place=found.run.location, remedy="measure a classifier's run"
-        )
-    return (found.examples.inputs, found.examples.targets) if most is None else _some(found, most)
 
 
 def _calibration(found: MeasuredRun, _plane: Any, request: Request) -> Result:
