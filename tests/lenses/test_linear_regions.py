@@ -228,7 +228,7 @@ def test_what_cannot_be_exact_is_refused_and_linearised() -> None:
         assert np.abs(slopes @ point + offsets - expected).max() < 0.02
     broken = _relu_net(4)
     broken[2].weight.data[0, 0] = float("nan")
-    with pytest.raises(SettingsError, match="1 of 16 numbers of 2.weight are NaN"):
+    with pytest.raises(SettingsError, match=r"1 of 16 numbers of 2.weight are NaN"):
         measure_linear_regions(broken, _square())
     with pytest.raises(SettingsError, match="more than 100 cells"):
         measure_linear_regions(_relu_net(64), _square(), max_cells=100)
