@@ -17,7 +17,9 @@ from pellucid.results.input_folding import InputFolding
 from pellucid.results.neuron_surface import NeuronSurface
 from pellucid.store.run import open_run
 from pellucid.training.fit import fit
-from pellucid.training.measured import MEASURES, Request, checkpoint_names, measure_run, read_plane
+from pellucid.training.measured import MEASURES, Request, measure_run
+from pellucid.training.measured_plane import read_plane
+from pellucid.training.measured_run import checkpoint_names
 from pellucid.training.run_examples import load_run_examples
 from pellucid.training.trained import load_network
 

@@ -1,0 +1,100 @@
+"""Where a run's training ended: collapse, the classes' geometry, calibration, margins, robustness, information."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pellucid.training.measured_run import Measure, MeasuredRun, Request, kept_epochs, labelled_examples
+from pellucid.training.run_examples import load_run_examples
+from pellucid.training.trained import load_network
+
+if TYPE_CHECKING:
+    from pellucid.results.base import Result
+
+__all__ = ["GEOMETRY_MEASURES"]
+
+
+def _collapse(found: MeasuredRun, _plane: Any, request: Request) -> Result:
+    """Of classes, the training split's centres deciding; of numbers, the collapse of a regression."""
+    from pellucid.lenses.neural_collapse import measure_neural_collapse
+    from pellucid.lenses.regression_collapse import measure_regression_collapse
+
+    examples = found.examples
+    if examples.classes is None:
+        names = examples.output_names or ()
+        return measure_regression_collapse(
+            found.model, (examples.inputs, examples.targets), target_names=names, split=request.split
+        )
+    centres = None
+    if request.split != "train":
+        train = load_run_examples(found.run, "train")
+        centres = (train.inputs, train.targets)
+    return measure_neural_collapse(
+        found.model,
+        labelled_examples(found),
+        centres_from=centres,
+        class_names=examples.classes,
+        split=request.split,
+    )
+
+
+def _layers(found: MeasuredRun, _plane: Any, request: Request) -> Result:
+    from pellucid.lenses.layer_collapse import measure_layer_collapse
+
+    names = None if request.layer is None else [request.layer]
+    data = labelled_examples(found)
+    count = len(found.examples.classes or ())
+    return measure_layer_collapse(found.model, data, layers=names, classes=count, split=request.split)
+
+
+def _classes(found: MeasuredRun, _plane: Any, request: Request) -> Result:
+    from pellucid.lenses.class_geometry import measure_class_geometry
+
+    data = labelled_examples(found)
+    return measure_class_geometry(found.model, data, class_names=found.examples.classes or (), split=request.split)
+
+
+def _calibration(found: MeasuredRun, _plane: Any, request: Request) -> Result:
+    from pellucid.lenses.calibration import measure_calibration
+
+    names = found.examples.classes or ()
+    return measure_calibration(found.model, labelled_examples(found), split=request.split, class_names=names)
+
+
+def _margins(found: MeasuredRun, _plane: Any, request: Request) -> Result:
+    from pellucid.lenses.margins import measure_margins
+
+    return measure_margins(
+        found.model, labelled_examples(found), split=request.split, class_names=found.examples.classes or ()
+    )
+
+
+def _robustness(found: MeasuredRun, _plane: Any, request: Request) -> Result:
+    from pellucid.lenses.robustness import measure_robustness
+
+    return measure_robustness(found.model, labelled_examples(found), split=request.split)
+
+
+def _information(found: MeasuredRun, _plane: Any, request: Request) -> Result:
+    """Over all epochs whose weights the run kept, where there are several; their numbers are in the names."""
+    from pellucid.lenses.information_plane import measure_information_plane
+
+    data = labelled_examples(found, request.most)
+    layers = None if request.layer is None else [request.layer]
+    epochs = kept_epochs(found.run)
+    if not epochs:
+        return measure_information_plane(found.model, data, layers=layers, split=request.split)
+    models = {epoch: load_network(found.run, f"checkpoints/{name}")[0] for epoch, name in epochs.items()}
+    return measure_information_plane(models, data, layers=layers, split=request.split)
+
+
+GEOMETRY_MEASURES: dict[str, tuple[Measure, bool]] = {
+    "calibration": (_calibration, False),
+    "classes": (_classes, False),
+    "collapse": (_collapse, False),
+    "information": (_information, False),
+    "layers": (_layers, False),
+    "margins": (_margins, False),
+    "robustness": (_robustness, False),
+}
+"""By kind: how it is measured, and whether it needs a plane."""
