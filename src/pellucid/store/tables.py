@@ -77,6 +77,16 @@ TABLES: dict[str, pa.Schema] = {
             ("value", pa.float64()),
         ]
     ),
+    # What a watched script's tensors and parts looked like, at the steps that were sampled; see watch/observed.py.
+    "observations": pa.schema(
+        [
+            ("step", pa.int64()),  # updates before it
+            ("phase", _LABEL),  # train | evaluation
+            ("subject", _LABEL),  # input | target | prediction | loss | output:<layer> | parameter:<name> | model …
+            ("quantity", _LABEL),
+            ("value", pa.float64()),
+        ]
+    ),
     # What happened: started, resumed, early stopping, a warning, an error inside the watch …
     "events": pa.schema(
         [
