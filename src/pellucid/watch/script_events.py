@@ -1,0 +1,208 @@
+"""What happens while a script trains, told to whoever wants to learn from it."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from pellucid.results.watched_script import CodeLine
+from pellucid.watch.guard import Guard
+
+if TYPE_CHECKING:
+    from pellucid.store.writer import RunWriter
+
+__all__ = ["ScriptContext", "ScriptEvents", "ScriptObserver"]
+
+Phase = str
+"""``train`` or ``evaluation``."""
+
+
+class ScriptContext(Protocol):
+    """What an observer may ask while the script runs. It must change nothing of the script's."""
+
+    @property
+    def writer(self) -> RunWriter:
+        """The run; observers add rows to ``observations`` and ``events``."""
+        ...
+
+    @property
+    def step(self) -> int:
+        """Updates so far, so the number of the step under way."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """The epoch under way, counted from 0; 0 while none is recognised."""
+        ...
+
+    @property
+    def learning(self) -> bool:
+        """Whether this step or evaluation is a learned one: its calls are told by ``called``."""
+        ...
+
+    @property
+    def models(self) -> Sequence[nn.Module]:
+        """The models found so far, in the order of ``WatchedScript.models``."""
+        ...
+
+    @property
+    def optimizers(self) -> Sequence[Optimizer]:
+        """The optimisers that stepped so far, in the order of ``WatchedScript.optimizers``."""
+        ...
+
+    def locate(self, module: nn.Module) -> tuple[int, str]:
+        """Index of the model that owns a module, and its qualified name; (−1, '') where no model does."""
+        ...
+
+    def running_module(self) -> nn.Module | None:
+        """The innermost module whose forward pass is running; known in learned steps only."""
+        ...
+
+    def place(self, depth: int = 1) -> CodeLine:
+        """The innermost running line of the person's own code; of a library's where none of theirs runs."""
+        ...
+
+
+class ScriptObserver(ABC):
+    """Learns something of a watched script. Override the events it needs; the rest cost nothing.
+
+    Every event runs under the guard, without gradients, outside any function mode of the watch: an error in one is
+    recorded and switches this observer off. An event may keep references to tensors until the step ends, and
+    must neither draw random numbers nor change a tensor.
+
+    Attributes:
+        part: The name under which the guard knows it.
+    """
+
+    part = ""
+
+    def __init__(self, context: ScriptContext) -> None:
+        self.context = context
+
+    def forward_begins(
+        self, root: nn.Module, index: int, args: tuple[Any, ...], kwargs: dict[str, Any], phase: Phase
+    ) -> None:
+        """A module is called while no other runs.
+
+        Args:
+            root: The module called.
+            index: The model it belongs to; −1 for a module without parameters, such as a loss.
+            args: As given.
+            kwargs: As given.
+            phase: ``evaluation`` when gradients are off; else ``train``, which ``forward_settled`` may correct.
+        """
+
+    def forward_ends(
+        self, root: nn.Module, index: int, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any, phase: Phase
+    ) -> None:
+        """That call has returned."""
+
+    def forward_settled(self, root: nn.Module, index: int, phase: Phase) -> None:
+        """It is known what the oldest unsettled forward pass was for: one that a backward pass went through trains.
+
+        Told once for each ``forward_ends``, in the same order within a backward pass: after the backward pass, or,
+        where gradients are off, at once.
+        """
+
+    def backward_begins(self, loss: Tensor, step: int) -> None:
+        """A backward pass from this tensor is about to start; gradients of earlier passes still stand."""
+
+    def backward_ends(self, loss: Tensor, step: int) -> None:
+        """It is done."""
+
+    def update_begins(self, optimizer: Optimizer | None, step: int) -> None:
+        """The weights are about to change; without an optimiser, where the script updates them by hand."""
+
+    def update_ends(self, optimizer: Optimizer | None, step: int) -> None:
+        """They have changed."""
+
+    def learning_changes(self, step: int, phase: Phase, on: bool) -> None:
+        """A learned step or evaluation begins or ends: in between ``called`` tells of every torch function."""
+
+    def called(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        """A torch function was called in a learned step, by the script or a module of its."""
+
+    def module_begins(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """A module, root or not, is called in a learned step."""
+
+    def module_ends(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        """That call has returned."""
+
+    def loader_iterated(self, loader: Any, place: CodeLine) -> None:
+        """A ``DataLoader`` begins a pass."""
+
+    def printed(self, text: str) -> None:
+        """The script wrote this to its standard output."""
+
+    def ended(self, error: BaseException | None) -> None:
+        """The script has ended; of what it raised, if it did."""
+
+    def parts(self) -> dict[str, Any]:
+        """Fields of ``WatchedScript`` that this observer fills, by name. Asked several times."""
+        return {}
+
+
+class ScriptEvents:
+    """Tells every observer of every event it overrides.
+
+    Args:
+        observers: Who is told, in this order.
+        guard: Keeps their errors from the script; each observer is a part of its own.
+    """
+
+    forward_begins: Callable[..., None]
+    forward_ends: Callable[..., None]
+    forward_settled: Callable[..., None]
+    backward_begins: Callable[..., None]
+    backward_ends: Callable[..., None]
+    update_begins: Callable[..., None]
+    update_ends: Callable[..., None]
+    learning_changes: Callable[..., None]
+    called: Callable[..., None]
+    module_begins: Callable[..., None]
+    module_ends: Callable[..., None]
+    loader_iterated: Callable[..., None]
+    printed: Callable[..., None]
+    ended: Callable[..., None]
+
+    def __init__(self, observers: Sequence[ScriptObserver], guard: Guard) -> None:
+        self._observers = observers
+        self._guard = guard
+        for event in (name for name in ScriptEvents.__annotations__ if not name.startswith("_")):
+            setattr(self, event, self._teller(event))
+
+    def parts(self) -> dict[str, Any]:
+        """What the observers know, by field of ``WatchedScript``."""
+        found: dict[str, Any] = {}
+        for observer in self._observers:
+            found.update(self._guard(_part(observer), observer.parts)() or {})
+        return found
+
+    def _teller(self, event: str) -> Callable[..., None]:
+        told = [
+            self._guard(_part(observer), getattr(observer, event))
+            for observer in self._observers
+            if getattr(type(observer), event) is not getattr(ScriptObserver, event)
+        ]
+        if not told:
+            return _ignore
+        if len(told) == 1:
+            return told[0]
+
+        def tell(*args: Any) -> None:
+            for each in told:
+                each(*args)
+
+        return tell
+
+
+def _part(observer: ScriptObserver) -> str:
+    return observer.part or type(observer).__name__
+
+
+def _ignore(*args: Any) -> None:
+    """Nobody listens."""
