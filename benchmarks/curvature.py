@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from pellucid.capture.loss_surface import loss_surface
 from pellucid.lenses.curvature import measure_curvature
 
-Answer = tuple[float, int]
+Answer = tuple[float, float]
 
 
 def network() -> nn.Sequential:
@@ -52,7 +52,9 @@ def train(model: nn.Module, x: Tensor, y: Tensor, epochs: int) -> None:
 
 def pellucid(model: nn.Module, x: Tensor, y: Tensor) -> Answer:
     found = measure_curvature(model, (x, y), trace=0, density=0)
-    return found.sharpness, found.products["eigenvalues"]
+    # The products for the start go over an eighth of the examples.
+    start = sum(count for name, count in found.products.items() if name.startswith("start"))
+    return found.sharpness, found.products["eigenvalues"] + start / 8
 
 
 def pyhessian(model: nn.Module, x: Tensor, y: Tensor) -> Answer:
@@ -130,7 +132,7 @@ def race(model: nn.Module, x: Tensor, y: Tensor, turns: int) -> None:
     for name, (value, products) in answers.items():
         middle = statistics.median(times[name])
         print(
-            f"  {name:11s} {products:4d} products  relative error {abs(value / exact - 1):.1e}"
+            f"  {name:11s} {products:5.2f} products  relative error {abs(value / exact - 1):.1e}"
             f"  {middle:6.2f} s CPU  {middle / ours:5.2f} × ours"
         )
 

@@ -19,6 +19,10 @@ __all__ = ["measure_curvature"]
 
 _CHUNK = 256
 _GRID = 512
+_FEWEST_FOR_A_SHARE = 512
+_ONE_IN = 8
+_SHARE_STEPS = 6
+_SHARE_NOTE = "start, on an eighth of the examples"
 
 
 def measure_curvature(
@@ -45,7 +49,9 @@ def measure_curvature(
 
     H = ∂²L/∂θ², or the Gauss-Newton matrix G = mean of Jᵀ (∂²ℓ/∂z²) J, is never formed: only products Hv are, through
     the gradient's own graph, which stays in memory where it fits. The eigenvalues come by Lanczos with full
-    reorthogonalisation from the gradient mixed with noise, the trace by Hutch++, the density by stochastic Lanczos
+    reorthogonalisation, from the gradient mixed with noise and, where there are at least 512 examples, with the
+    sharpest direction of every eighth example (six products, each at an eighth of the price). The trace comes by
+    Hutch++, the density by stochastic Lanczos
     quadrature. Gradient descent along v multiplies the distance from the minimum by 1 − lr·λ: above lr·λ = 2 it grows
     (with heavy-ball momentum β: above 2 (1 + β)).
 
@@ -102,11 +108,12 @@ def measure_curvature(
     )
     batches = list(batches_of(loader, size=_CHUNK))
     generator = torch.Generator().manual_seed(seed)
+    lead = _lead(model, batches, loss, dtype=dtype, matrix=matrix, seed=seed)
     with loss_surface(model, batches, loss, dtype=dtype) as surface:
         product, value, gradient = surface.product(matrix)
-        start = _start(gradient, generator)
+        start = _start(gradient, generator) if lead is None else _start(gradient, generator, lead)
         found = find_extremes(product, start, top=top, bottom=smallest, tolerance=tolerance, steps=steps)
-        spent = {"eigenvalues": found.products}
+        spent = {"eigenvalues": found.products} | ({} if lead is None else {_SHARE_NOTE: _SHARE_STEPS})
         precision = torch.finfo(start.dtype).eps
         sharpest = found.largest_vectors[0]
         checked = math.nan
@@ -174,12 +181,35 @@ def _check_settings(
             raise SettingsError(f"{place} is out of range", place=place, remedy=remedy)
 
 
-def _start(gradient: Tensor, generator: torch.Generator) -> Tensor:
+def _start(gradient: Tensor, generator: torch.Generator, lead: Tensor | None = None) -> Tensor:
     """The gradient, which leans towards the sharp directions, with noise so that no direction is missing."""
     noise = torch.randn(gradient.numel(), generator=generator).to(gradient)
     noise = noise / noise.norm()
     size = gradient.norm()
-    return 0.1 * noise + gradient / size if float(size) > 0 else noise
+    along = gradient / size if float(size) > 0 else torch.zeros_like(gradient)
+    if lead is None:
+        return 0.1 * noise + along if float(size) > 0 else noise
+    return (lead if float(lead @ along) >= 0 else -lead) + 0.2 * along + 0.01 * noise
+
+
+def _lead(
+    model: nn.Module,
+    batches: list[tuple[Tensor, Tensor]],
+    loss: LossFunction,
+    *,
+    dtype: torch.dtype | None,
+    matrix: Matrix,
+    seed: int,
+) -> Tensor | None:
+    """The sharpest direction of a share of the examples: a cheap guess at that of all. None for few examples."""
+    if sum(len(x) for x, _ in batches) < _FEWEST_FOR_A_SHARE:
+        return None
+    share = [(x[::_ONE_IN], y[::_ONE_IN]) for x, y in batches]
+    with loss_surface(model, share, loss, dtype=dtype) as surface:
+        product, _, gradient = surface.product(matrix)
+        start = _start(gradient, torch.Generator().manual_seed(seed))
+        found = find_extremes(product, start, tolerance=0.0, steps=_SHARE_STEPS)
+        return found.largest_vectors[0].to(gradient)
 
 
 def _density(quadrature: Quadrature, precision: float, found: Extremes) -> SpectralDensity:

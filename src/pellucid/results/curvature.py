@@ -54,7 +54,7 @@ class Curvature(Result):
     learning_rate: float | None
     stability_limit: float  # lr·λ above which a step along v overshoots ever more: 2 (1 + momentum)
     eigenvectors: dict[str, np.ndarray]  # by parameter: (top, …) unit vectors; empty if not kept
-    products: dict[str, int]  # matrix-vector products spent: "eigenvalues", "trace", "density", "check"
+    products: dict[str, int]  # matrix-vector products spent: "eigenvalues", "trace", "density", "check", "start…"
     retained: bool  # the gradient's graph stayed in memory between products
 
     @property
