@@ -112,12 +112,101 @@ def test_planes_by_name_number_and_layer(runs) -> None:
         (("surface", "latest", "--layer", "nowhere"), "no layer"),
         (("surface", "latest", "--split", "x"), "no split"),
         (("jacobian", "latest", "--example", "9999"), "no example"),
+        (("line", "latest", "--example", "9999"), "no example"),
+        (("line", "latest", "--example", "3", "--to", "9999"), "no example"),
+        (("line", "latest", "--example", "3", "--to", "3"), "same point"),
+        (("weight", "latest", "--layer", "nowhere"), "no weights of 'nowhere'"),
+        (("weight", "latest", "--index", "0,999"), "no entry"),
+        (("weight", "latest", "--index", "a"), "names no entry"),
+        (("calibration", "latest", "--scale", "magic"), "no scaling 'magic'"),
+        (("margins", "latest", "--scale", "temperature"), "margins has no scaling"),
     ],
 )
 def test_bad_words_are_told_with_a_remedy(runs, words, says) -> None:
     with pytest.raises(SettingsError, match=says) as caught:
         _call(*words, "--runs-dir", runs)
     assert caught.value.remedy
+
+
+def test_what_is_asked_of_unseen_examples_takes_the_test_split(runs) -> None:
+    for kind, split in (("calibration", "test"), ("margins", "test"), ("robustness", "test"), ("collapse", "train")):
+        (kept,) = json.loads(_call(kind, "latest", "--runs-dir", runs, "--json"))["results"]
+        assert open_run("latest", runs).result(kept["name"]).split == split, kind
+        assert kept["name"].endswith(f"_{split}")
+
+
+def test_without_a_test_split_the_training_split_is_taken(runs, monkeypatch) -> None:
+    monkeypatch.setattr("pellucid.training.measured.splits_of", lambda _run: ("train",))
+    ((name, _),) = measure_run(open_run("latest", runs), Request("calibration"))
+    assert name == "calibration_train"
+
+
+@pytest.mark.parametrize("method", ["temperature", "vector", "isotonic"])
+def test_a_scaling_is_fitted_on_validation_and_kept_beside_the_plain_figures(runs, method) -> None:
+    words = ("calibration", "latest", "--runs-dir", runs, "--scale", method)
+    (kept,) = json.loads(_call(*words, "--json"))["results"]
+    assert kept["name"] == f"calibration_test_{method}"
+    run = open_run("latest", runs)
+    result = run.result(kept["name"])
+    assert result.scaling.method == method
+    held_out, test = load_run_examples(run, "validation"), load_run_examples(run, "test")
+    assert result.scaling.fitted_on == f"validation, {len(held_out.inputs)} examples"
+    with torch.no_grad():
+        outputs = [one.model.double()(one.inputs.double()) for one in (held_out, test)]
+    mean = float(torch.nn.functional.cross_entropy(outputs[1], test.targets))
+    assert result.scaling.before.nll == pytest.approx(mean, rel=1e-5)
+    if method == "temperature":  # the oracle: a fine grid over T
+        grid = torch.logspace(-3, 3, 6001, dtype=torch.float64)
+        losses = torch.stack([torch.nn.functional.cross_entropy(outputs[0] / t, held_out.targets) for t in grid])
+        best = float(grid[losses.argmin()])
+        assert float(result.scaling.parameters[0, 0]) == pytest.approx(best, rel=3e-3)
+        assert result["accuracy"] == result.scaling.before.accuracy
+    assert "before" in _call(*words)
+
+
+def test_a_scaling_of_validation_itself_is_fitted_in_folds(runs) -> None:
+    words = ("calibration", "latest", "--runs-dir", runs, "--scale", "temperature", "--split", "validation")
+    (kept,) = json.loads(_call(*words, "--json"))["results"]
+    assert "folds" in open_run("latest", runs).result(kept["name"]).scaling.fitted_on
+
+
+def test_a_line_leads_from_one_example_to_another(runs) -> None:
+    (kept,) = json.loads(_call("line", "latest", "--example", "4", "--to", "9", "--runs-dir", runs, "--json"))[
+        "results"
+    ]
+    run = open_run("latest", runs)
+    assert kept["name"] == "regions_on_line"
+    examples = load_run_examples(run)
+    model = examples.model.double()
+
+    def ends(first: int, last: int) -> np.ndarray:
+        with torch.no_grad():
+            return model(examples.inputs[[first, last]].double()).numpy()
+
+    assert run.result("regions_on_line").outputs[[0, -1]] == pytest.approx(ends(4, 9))
+    _call("line", "latest", "--example", "4", "--runs-dir", runs)
+    first = next(place for place, one in enumerate(examples.targets) if one != examples.targets[4])
+    assert run.result("regions_on_line").outputs[[0, -1]] == pytest.approx(ends(4, first))
+
+
+def test_a_weight_is_moved_by_layer_and_index(runs) -> None:
+    words = ("weight", "latest", "--runs-dir", runs, "--json")
+    (kept,) = json.loads(_call(*words, "--layer", "output", "--index", "1,3"))["results"]
+    run = open_run("latest", runs)
+    found, examples = run.result(kept["name"]), load_run_examples(run)
+    assert (found.parameter, found.index) == ("output.weight", (1, 3))
+    weight = dict(examples.model.named_parameters())["output.weight"]
+    assert found.value == pytest.approx(float(weight[1, 3].detach()))
+    moved = found.weight[len(found.weight) // 3]
+    with torch.no_grad():
+        weight[1, 3] = moved
+        loss = torch.nn.functional.cross_entropy(examples.model(examples.inputs), examples.targets)
+    assert found.loss_at(moved) == pytest.approx(float(loss), rel=1e-4)
+    _call("weight", "latest", "--runs-dir", runs, "--layer", "output.bias", "--index", "2")
+    assert run.result("weight_curve").parameter == "output.bias"
+    _call("weight", "latest", "--runs-dir", runs)
+    last = dict(load_run_examples(run).model.named_parameters())["output.weight"].detach()
+    assert abs(run.result("weight_curve").value) == pytest.approx(float(last.abs().max()))
 
 
 def test_a_run_without_checkpoints_says_so(runs, monkeypatch) -> None:
@@ -137,6 +226,8 @@ def test_text_is_sliced_in_a_layer_only(tmp_path) -> None:
     examples = load_run_examples(run)
     with pytest.raises(DataError, match="tokens"):
         read_plane("pca", examples)
+    with pytest.raises(DataError, match="no line from one text to another"):
+        next(measure_run(run, Request("line")))
     wide = [name for name, module in examples.model.named_modules() if isinstance(module, torch.nn.Linear)]
     ((_, found),) = measure_run(run, Request("surface", f"latent:{wide[0]}", resolution=5))
     assert np.isfinite(found.layers[-1].values).all()

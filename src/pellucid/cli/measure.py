@@ -24,11 +24,13 @@ KINDS = (
     "jacobian",
     "landscape",
     "layers",
+    "line",
     "local",
     "margins",
     "regions",
     "robustness",
     "surface",
+    "weight",
 )
 """What can be measured; the table in ``training.measured`` says how."""
 
@@ -43,9 +45,30 @@ def measure_command(
             help="Where: pca, features:i,j, examples:a,b,c, latent:LAYER, latent:LAYER:i,j; path, for landscape."
         ),
     ] = "pca",
-    layer: Annotated[str | None, typer.Option(help="Only this layer, for surface and folding.")] = None,
-    split: Annotated[str, typer.Option(help="Whose examples to take: train, validation or test.")] = "train",
-    example: Annotated[int, typer.Option(min=0, help="Which example of the split, for jacobian; from 0.")] = 0,
+    layer: Annotated[
+        str | None, typer.Option(help="Only this layer, for surface and folding; whose weight is moved, for weight.")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose examples to take: train, validation or test. By default train; "
+            "for calibration, margins and robustness test, if the run has one.",
+            show_default=False,
+        ),
+    ] = None,
+    example: Annotated[
+        int, typer.Option(min=0, help="Which example of the split, for jacobian; where a line begins; from 0.")
+    ] = 0,
+    to: Annotated[
+        int | None, typer.Option(min=0, help="Which example a line ends at; by default the first of another class.")
+    ] = None,
+    index: Annotated[
+        str | None, typer.Option(help="Which entry of the layer's weight, such as 3,7; by default its largest.")
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(help="For calibration: temperature, vector or isotonic, fitted on the validation split."),
+    ] = None,
     resolution: Annotated[int | None, typer.Option(min=2, help="Grid points or lines in each direction.")] = None,
     linearise: Annotated[
         float | None, typer.Option(help="For the regions of a smooth network: the error allowed in an output.")
@@ -67,7 +90,18 @@ def measure_command(
     opened = open_run(run, runs_dir)
     from pellucid.training.measured import Request, measure_run
 
-    request = Request(kind, plane, layer, split, example, resolution, linearise=linearise)
+    request = Request(
+        kind,
+        plane,
+        layer,
+        split,
+        example,
+        resolution,
+        linearise=linearise,
+        to=to,
+        index=None if index is None else _places(index),
+        scale=scale,
+    )
     kept: list[dict[str, object]] = []
     began = time.perf_counter()
     for name, result in measure_run(opened, request, checkpoints=checkpoints):
@@ -83,6 +117,18 @@ def measure_command(
         from pellucid.cli.open import open_command
 
         open_command(opened.id, port=None, browser=True, headless=False, as_json=False, runs_dir=_folder_of(opened))
+
+
+def _places(text: str) -> tuple[int, ...]:
+    """``3,7`` as numbers."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        from pellucid.errors import SettingsError
+
+        raise SettingsError(
+            f"{text!r} names no entry", place="--index", remedy="write whole numbers with commas, counted from 0: 3,7"
+        )
+    return tuple(int(part) for part in parts)
 
 
 def _keep(run: Run, name: str, result: Result, seconds: float) -> dict[str, object]:

@@ -14,7 +14,7 @@ from pellucid.training.losses import build_loss
 from pellucid.training.measured_function import FUNCTION_MEASURES
 from pellucid.training.measured_geometry import GEOMETRY_MEASURES
 from pellucid.training.measured_plane import read_plane
-from pellucid.training.measured_run import Measure, MeasuredRun, Request, checkpoint_names
+from pellucid.training.measured_run import HELD_OUT, Measure, MeasuredRun, Request, checkpoint_names, splits_of
 from pellucid.training.run_examples import RunExamples, load_run_examples
 from pellucid.training.trained import load_network, read_card, settings_of
 
@@ -40,8 +40,8 @@ def measure_run(run: Run, request: Request, *, checkpoints: bool = False) -> Ite
         checkpoints: Along the run's checkpoints, in order, in the plane that the final network and the data give.
 
     Yields:
-        The name to keep it under, such as ``neuron_surface``, ``neural_collapse_test`` or
-        ``neuron_surface_epoch_0004``, and the result.
+        The name to keep it under, such as ``neuron_surface``, ``neural_collapse_test``,
+        ``calibration_test_temperature`` or ``neuron_surface_epoch_0004``, and the result.
 
     Raises:
         SettingsError: there is no such measure, plane, layer or split.
@@ -52,8 +52,14 @@ def measure_run(run: Run, request: Request, *, checkpoints: bool = False) -> Ite
         raise SettingsError(
             f"there is no measure {request.kind!r}", place="kind", remedy=f"use one of {', '.join(MEASURES)}"
         )
-    examples = load_run_examples(run, request.split)
-    found = MeasuredRun(run, examples, _loss_of(run, examples))
+    if request.scale is not None and request.kind != "calibration":
+        raise SettingsError(
+            f"{request.kind} has no scaling", place="--scale", remedy="leave it out, or measure calibration"
+        )
+    held_out = request.kind in HELD_OUT and "test" in splits_of(run)
+    split = request.split or ("test" if held_out else "train")
+    examples = load_run_examples(run, split)
+    found = MeasuredRun(run, examples, split, _loss_of(run, examples))
     measure, sliced = MEASURES[request.kind]
     plane = read_plane(request.plane, examples) if sliced else None
     if not checkpoints:
@@ -69,9 +75,9 @@ def measure_run(run: Run, request: Request, *, checkpoints: bool = False) -> Ite
 
 
 def _name_of(result: Result) -> str:
-    """What a result is kept under: its stem, and the split where it is of one."""
-    stem, split = result.schema.partition("/")[0], getattr(result, "split", "")
-    return f"{stem}_{split}" if split else stem
+    """What a result is kept under: its stem, the split where it is of one, and how it was scaled."""
+    stem, scaling = result.schema.partition("/")[0], getattr(result, "scaling", None)
+    return "_".join(filter(None, (stem, getattr(result, "split", ""), getattr(scaling, "method", ""))))
 
 
 def _loss_of(run: Run, examples: RunExamples) -> nn.Module:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pellucid.errors import SettingsError
+import numpy as np
+
+from pellucid.errors import DataError, SettingsError
 from pellucid.training.measured_run import Measure, MeasuredRun, Request, checkpoint_names, some_examples
 from pellucid.training.trained import load_network, settings_of
 
@@ -47,19 +49,71 @@ def _local(found: MeasuredRun, _plane: Any, _request: Request) -> Result:
 def _jacobian(found: MeasuredRun, _plane: Any, request: Request) -> Result:
     from pellucid.lenses.input_jacobian import measure_input_jacobian
 
-    examples = found.examples
-    if not 0 <= request.example < len(examples.inputs):
-        raise SettingsError(
-            f"the split has no example {request.example}",
-            place="--example",
-            remedy=f"name 0 to {len(examples.inputs) - 1}",
-        )
+    examples, place = found.examples, _example(found, request.example, "--example")
     return measure_input_jacobian(
         found.model,
-        examples.inputs[request.example : request.example + 1],
+        examples.inputs[place : place + 1],
         feature_names=examples.feature_names,
         output_names=examples.classes or examples.output_names,
     )
+
+
+def _line(found: MeasuredRun, _plane: Any, request: Request) -> Result:
+    """From one example to another; where nobody says to which, to the first of another class."""
+    from pellucid.lenses.regions_on_line import measure_regions_on_line
+
+    inputs, start = found.examples.inputs, _example(found, request.example, "--example")
+    if not inputs.is_floating_point():
+        raise DataError(
+            "tokens have no values between them, so there is no line from one text to another",
+            place="line",
+            remedy="measure a run of tables, images or series",
+        )
+    end = _other(found, start) if request.to is None else _example(found, request.to, "--to")
+    if bool((inputs[start] == inputs[end]).all()):
+        raise SettingsError(
+            f"examples {start} and {end} are the same point", place="--to", remedy="name two examples that differ"
+        )
+    return measure_regions_on_line(found.model, inputs[start], inputs[end])
+
+
+def _other(found: MeasuredRun, start: int) -> int:
+    """The first example of another class, or without classes the first one that differs."""
+    inputs, classes = found.examples.inputs, found.classes
+    differ = (inputs != inputs[start]).flatten(1).any(1).numpy()
+    if classes is not None and (differ & (classes != classes[start])).any():
+        differ = differ & (classes != classes[start])
+    return int(differ.argmax())
+
+
+def _example(found: MeasuredRun, place: int, option: str) -> int:
+    """The same place, if the split has an example there."""
+    if not 0 <= place < len(found.examples.inputs):
+        raise SettingsError(
+            f"the {found.split} split has no example {place}",
+            place=option,
+            remedy=f"name 0 to {len(found.examples.inputs) - 1}",
+        )
+    return place
+
+
+def _weight(found: MeasuredRun, _plane: Any, request: Request) -> Result:
+    """Of the layer that is named, else of the last one that has a matrix; of its largest entry, if none is named."""
+    from pellucid.lenses.weight_curve import measure_weight_curve
+
+    known = dict(found.model.named_parameters())
+    name = request.layer or next((one for one, given in reversed(known.items()) if given.dim() > 1), "")
+    name = name if name in known else f"{name}.weight"
+    if name not in known:
+        shown = ", ".join(list(known)[:12]) or "none: it has no weights"
+        raise SettingsError(
+            f"the network has no weights of {request.layer!r}", place="--layer", remedy=f"name one of {shown}"
+        )
+    index = request.index
+    if index is None:
+        largest = int(known[name].detach().abs().argmax())
+        index = tuple(int(place) for place in np.unravel_index(largest, tuple(known[name].shape)))
+    return measure_weight_curve(found.model, found.loss, name, index, some_examples(found, request.most))
 
 
 def _curvature(found: MeasuredRun, _plane: Any, request: Request) -> Result:
@@ -94,8 +148,10 @@ FUNCTION_MEASURES: dict[str, tuple[Measure, bool]] = {
     "folding": (_folding, True),
     "jacobian": (_jacobian, False),
     "landscape": (_landscape, False),
+    "line": (_line, False),
     "local": (_local, False),
     "regions": (_regions, True),
     "surface": (_surface, True),
+    "weight": (_weight, False),
 }
 """By kind: how it is measured, and whether it needs a plane."""

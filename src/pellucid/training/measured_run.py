@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pellucid.errors import DataError, RunNotFoundError
+from pellucid.results.data_report import DataReport
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,9 +19,23 @@ if TYPE_CHECKING:
     from pellucid.store.run import Run
     from pellucid.training.run_examples import RunExamples
 
-__all__ = ["Measure", "MeasuredRun", "Request", "checkpoint_names", "kept_epochs", "labelled_examples", "some_examples"]
+__all__ = [
+    "HELD_OUT",
+    "Measure",
+    "MeasuredRun",
+    "Request",
+    "checkpoint_names",
+    "kept_epochs",
+    "labelled_examples",
+    "some_examples",
+    "splits_of",
+]
 
 _SNAPSHOT = re.compile(r"epoch-(\d+)\.safetensors")
+
+
+HELD_OUT = frozenset({"calibration", "margins", "robustness"})
+"""Measures of how well a network does on what it has not seen."""
 
 
 @dataclass(frozen=True)
@@ -32,21 +47,28 @@ class Request:
         plane: ``pca``, ``features:i,j``, ``examples:a,b,c`` (places in the split, from 0), ``latent:LAYER`` or
             ``latent:LAYER:i,j``; for the landscape, ``path`` is the plane of the run's checkpoints.
         layer: One layer, for what is measured of layers.
-        split: Whose examples are taken.
-        example: The place in the split of the example to look at, for what is measured of one.
+        split: Whose examples are taken; None for the test split where the measure asks how well the network does
+            (``HELD_OUT``) and the run has one, else for the training split.
+        example: The place in the split of the example to look at, for what is measured of one; where a line begins.
+        to: The place in the split of the example that a line ends at; None for the first of another class.
+        index: The entry of a weight that is moved; None for the largest.
         resolution: Points along each direction; None takes what suits the measure.
         most: At most so many examples, for what is measured of the loss.
         linearise: For the regions of a smooth network: the error allowed in an output when it is linearised.
+        scale: For calibration: ``temperature``, ``vector`` or ``isotonic``, fitted on the validation split.
     """
 
     kind: str
     plane: str = "pca"
     layer: str | None = None
-    split: str = "train"
+    split: str | None = None
     example: int = 0
     resolution: int | None = None
     most: int = 2000
     linearise: float | None = None
+    to: int | None = None
+    index: tuple[int, ...] | None = None
+    scale: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +78,14 @@ class MeasuredRun:
     Attributes:
         run: The fit.
         examples: Its network and the examples of one split.
+        split: Which.
         loss: Its training loss, the mean over a batch.
         previous: The same measure of the checkpoint before, for what is aligned across time.
     """
 
     run: Run
     examples: RunExamples
+    split: str
     loss: nn.Module
     previous: Result | None = None
 
@@ -101,6 +125,13 @@ def checkpoint_names(run: Run) -> list[str]:
             "the run kept no weights of its epochs", place=run.location, remedy="measure it without checkpoints"
         )
     return names
+
+
+def splits_of(run: Run) -> tuple[str, ...]:
+    """The splits of the run's data that have examples."""
+    report = run.result("data_report") if "data_report" in run.result_names() else None
+    sizes = report.split_sizes if isinstance(report, DataReport) else {}
+    return tuple(name for name, size in sizes.items() if size)
 
 
 def some_examples(found: MeasuredRun, most: int) -> tuple[Any, Any]:
