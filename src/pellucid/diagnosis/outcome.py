@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from pellucid.diagnosis.reference import reference_score
-from pellucid.diagnosis.series import Series
 
 if TYPE_CHECKING:
     from pellucid.diagnosis.evidence import Evidence
@@ -28,8 +27,8 @@ _LATE = 0.75
 _POOR = 0.7
 """Of the way from chance to what a forest of trees reaches: below, a network has not learned what the data offer.
 
-A trained network that is at home on its data comes out above nine tenths of it on every healthy sample script; one that is
-trained too briefly or with a fault comes out below a half of it. The line is drawn in the gap, nearer to the former."""
+A network at home on its data comes out above nine tenths; one with a fault mostly below a half. The line is drawn in the
+gap, nearer to the former."""
 
 
 class Outcome:
@@ -67,7 +66,7 @@ class Outcome:
 
     @cached_property
     def still_falling(self) -> float:
-        """Which share of all the loss's fall came in the last quarter of the steps, in a steady descent: 0.25 is a line."""
+        """Which share of the loss's whole fall came in the last quarter of the steps; 0.25 in a straight descent."""
         smooth = self._evidence.loss.smooth(40)
         if len(smooth) < 8:
             return _NAN
@@ -223,22 +222,12 @@ def _class_numbers(targets: np.ndarray) -> np.ndarray:
 def _task(loss: ScriptLoss | None, seen: ExamplesSeen | None) -> Task:
     if loss is None:
         return "other"
-    if loss.kind in _CLASS_LOSSES:
+    columns = seen.targets.shape[1] if seen is not None and seen.targets.ndim == 2 else 1
+    if loss.kind in _CLASS_LOSSES or (loss.target_one_hot and columns > 1):
         return "classes"
     values = set(loss.target_values)
-    binary = bool(values) and values <= {0.0, 1.0}
-    columns = seen.targets.shape[1] if seen is not None and seen.targets.ndim == 2 else 1
-    if loss.target_one_hot and columns > 1:
-        return "classes"
-    if binary:
+    if values and values <= {0.0, 1.0}:
         return "labels" if columns > 1 else "binary"
-    if loss.kind in _BINARY_LOSSES:
-        return "labels" if columns > 1 else "regression"
-    if loss.target is None:
-        return "other"
-    return "regression"
-
-
-def smooth_loss(evidence: Evidence) -> Series:
-    """The loss as a person sees it."""
-    return evidence.loss.smooth()
+    if loss.kind in _BINARY_LOSSES and columns > 1:
+        return "labels"
+    return "other" if loss.target is None else "regression"

@@ -22,7 +22,7 @@ _FOLDS = 3
 
 
 def reference_score(seen: ExamplesSeen, task: str) -> float:
-    """The better of forest and linear model, by three-fold cross-validation; nan where there is too little to learn from.
+    """The better of forest and linear model, by three-fold cross-validation; nan where there are too few examples.
 
     Args:
         seen: Examples with targets.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -79,8 +80,8 @@ class Series:
         if len(kept) <= parts:
             return kept
         edges = np.linspace(0, len(kept), parts + 1).round().astype(int)
-        x = np.array([kept.x[a:b].mean() for a, b in zip(edges[:-1], edges[1:], strict=True)])
-        y = np.array([kept.y[a:b].mean() for a, b in zip(edges[:-1], edges[1:], strict=True)])
+        x = np.array([kept.x[a:b].mean() for a, b in pairwise(edges)])
+        y = np.array([kept.y[a:b].mean() for a, b in pairwise(edges)])
         return Series(x, y)
 
     def before(self, step: int) -> Series:
