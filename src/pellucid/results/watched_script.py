@@ -176,7 +176,10 @@ class ScriptScheduler:
 class ScriptLoss:
     """One line that gives a loss which is back-propagated."""
 
-    kind: str  # "cross_entropy" | "nll" | "bce" | "bce_with_logits" | "mse" | "l1" | "huber" | … | "custom"
+    # torch's own by the function's name, "_loss" left out: "cross_entropy", "nll", "bce", "bce_with_logits", "mse", "l1",
+    # "smooth_l1", "huber", "kl_div", "gaussian_nll", "cosine_similarity" …; hand-written ones likewise, and "categorical"
+    # (−log of probabilities at the class or times one-hot), "rmse", "hinge", "dice", "policy_gradient", "custom"
+    kind: str
     place: CodeLine  # of the loss function's call, else of backward
     backward: CodeLine
     reduction: str  # "mean" | "sum" | "none" | ''
@@ -197,6 +200,9 @@ class ScriptLoss:
     first: float
     last: float
     steps: int
+    sign: int = 0  # 1: the kind is minimised as it should be; −1: it enters negated, so it is maximised; 0 unknown
+    scale: float = float("nan")  # size of the constant factor on it: 0.25 for loss / 4; nan unknown
+    others: tuple[str, ...] = ()  # kinds of the other summands, by line: "penalty" of weights, "mse", "custom" …
 
 
 @dataclass(frozen=True)
