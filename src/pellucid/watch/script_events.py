@@ -6,6 +6,7 @@ from abc import ABC
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -62,7 +63,7 @@ class ScriptContext(Protocol):
         """The innermost module whose forward pass is running; known in learned steps only."""
         ...
 
-    def place(self, depth: int = 1) -> CodeLine:
+    def place(self) -> CodeLine:
         """The innermost running line of the person's own code; of a library's where none of theirs runs."""
         ...
 
@@ -70,9 +71,9 @@ class ScriptContext(Protocol):
 class ScriptObserver(ABC):
     """Learns something of a watched script. Override the events it needs; the rest cost nothing.
 
-    Every event runs under the guard, without gradients, outside any function mode of the watch: an error in one is
-    recorded and switches this observer off. An event may keep references to tensors until the step ends, and
-    must neither draw random numbers nor change a tensor.
+    Every event runs under the guard, with gradients and function modes off: an error in one is recorded and switches
+    this observer off. An event may keep references to tensors until the step ends, and must neither draw random numbers
+    nor change a tensor.
 
     Attributes:
         part: The name under which the guard knows it.
@@ -101,11 +102,17 @@ class ScriptObserver(ABC):
     ) -> None:
         """That call has returned."""
 
-    def forward_settled(self, root: nn.Module, index: int, phase: Phase) -> None:
-        """It is known what the oldest unsettled forward pass was for: one that a backward pass went through trains.
+    def forward_settled(self, root: nn.Module, index: int, phase: Phase, number: int) -> None:
+        """It is known what a forward pass was for: one that a backward pass went through trains.
 
-        Told once for each ``forward_ends``, in the same order within a backward pass: after the backward pass, or,
-        where gradients are off, at once.
+        Told once for each ``forward_ends``: at once where gradients are off, after the backward pass that went through
+        it, or after two that did not (so one may be settled before an earlier one).
+
+        Args:
+            root: As in ``forward_ends``.
+            index: As in ``forward_ends``.
+            phase: What it was for.
+            number: Which one of all forward passes told by ``forward_begins``, counted from 0.
         """
 
     def backward_begins(self, loss: Tensor, step: int) -> None:
@@ -190,12 +197,16 @@ class ScriptEvents:
         ]
         if not told:
             return _ignore
-        if len(told) == 1:
-            return told[0]
 
         def tell(*args: Any) -> None:
-            for each in told:
-                each(*args)
+            with torch._C.DisableTorchFunction():
+                gradients = torch.is_grad_enabled()
+                torch._C._set_grad_enabled(False)
+                try:
+                    for each in told:
+                        each(*args)
+                finally:
+                    torch._C._set_grad_enabled(gradients)
 
         return tell
 
