@@ -52,7 +52,7 @@ def rotate_classes(means: np.ndarray, weight: np.ndarray | None, how: Rotating) 
     blocks = [centres @ span.T]
     if rows is not None and np.linalg.norm(rows @ span.T) > 0:
         blocks.append(rows @ span.T)
-    starts = how.starts if how.starts is not None else (48 if len(span) <= 12 else 24)
+    starts = how.starts if how.starts is not None else 24
     test = judge_sparse_rotation(np.stack(blocks), starts=starts, draws=how.draws, seed=how.seed)
     own, null, p_value = neuron_sparsity(centres, draws=how.draws, seed=how.seed)
     basis, loadings = _arranged(test.found.rotation, blocks[0], span)

@@ -74,7 +74,7 @@ def measure_class_geometry(
         origin: Where a feature rests: ``zero``, the ``mean`` of the class means, or ``auto``: zero if no feature of any
             example is negative, as after a ReLU, and the mean is less than half of the centres' squared length.
         axes: How many features the rotation has; None for as many as the centres span, up to 24.
-        starts: Random starts of the rotation; None for 48, fewer for many features.
+        starts: Random starts of the rotation; None for 24.
         draws: Draws of every null model: the least p-value is 1/(draws + 1).
         order: The classes around the picture, such as an earlier result's ``order``, so that pictures compare.
         seed: Of everything that is drawn.

@@ -51,7 +51,7 @@ class ReadableRotation:
     features: tuple[ClassFeature, ...]
     carried: float  # share of the centres' squared length inside these features, 0–1
     classifier_carried: float  # the same of the classifier's rows; nan without one
-    density: float  # mean |loading| over root mean square, 0–1; √(2/π) ≈ 0.80 for Gaussian loadings
+    density: float  # share of the loadings in use, 0–1; 0.71 for Gaussian loadings; see core.sparse_rotation
     density_varimax: float
     null_density: np.ndarray  # of random mixtures of the classes
     p_value: float
