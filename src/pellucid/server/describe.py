@@ -48,7 +48,10 @@ def describe_run(run: Run) -> RunDetail:
         version=manifest.version,
         resumes=manifest.resumes,
         results=[
-            ResultEntry.model_validate({"name": name, "schema": _schema_of(run, name)}) for name in run.result_names()
+            ResultEntry.model_validate(
+                {"name": name, "schema": _schema_of(run, name), "version": _version_of(run, name)}
+            )
+            for name in run.result_names()
         ],
         tables=TableRows(**rows),
         warnings=list(run.warnings),
@@ -105,6 +108,11 @@ def _file_key(run: Run, name: str) -> tuple[str, int, int] | None:
     except (OSError, StorageError):
         return None
     return str(path), found.st_mtime_ns, found.st_size
+
+
+def _version_of(run: Run, name: str) -> str:
+    key = _file_key(run, name)
+    return "" if key is None else f"{key[1]}-{key[2]}"
 
 
 def _read_schema(payload: bytes) -> str:

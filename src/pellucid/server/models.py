@@ -104,12 +104,13 @@ class RunList(_Model):
 
 
 class ResultEntry(_Model):
-    """A result kept with a run: its `name` for the address, its `schema` for the view."""
+    """A result kept with a run: its `name` for the address, its `schema` for the view, its `version` for caches."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
 
     name: str
     schema_: Annotated[str, Field(alias="schema")]
+    version: str  # another one once the result was replaced; '' where that cannot be told
 
 
 class TableRows(_Model):

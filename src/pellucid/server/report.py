@@ -147,7 +147,10 @@ def collect_report(run: Run, extra: Mapping[str, Result] | None = None) -> Repor
             warnings.append(f"{entry.name} was left out: {error.message}")
     for name, result in (extra or {}).items():
         results[name] = _base64(result.to_bytes())
-        kept = [*(entry for entry in kept if entry.name != name), ResultEntry(name=name, schema_=result.schema)]
+        kept = [
+            *(entry for entry in kept if entry.name != name),
+            ResultEntry(name=name, schema_=result.schema, version=""),
+        ]
     points = {table: REPORT_HISTOGRAMS if table == "histograms" else REPORT_POINTS for table in TABLES}
     tables = {table: _base64(build_frame(run, table, points=points[table]).payload) for table in TABLES}
     warnings = list(dict.fromkeys([*warnings, *run.warnings]))
