@@ -57,7 +57,7 @@ def test_carried_states_give_the_cells_that_running_from_the_start_gives(
 ) -> None:
     torch.manual_seed(0)
     net = kind().eval()
-    monkeypatch.setattr(linear_regions, "_WORTH", 0)
+    monkeypatch.setattr(linear_regions, "_WORTH", 0.0)
     found = measure_linear_regions(net, _images())
     monkeypatch.setattr(linear_regions, "read_resumable", lambda *_: None)
     again = measure_linear_regions(net, _images())
@@ -75,7 +75,7 @@ def test_carried_states_give_the_cells_that_running_from_the_start_gives(
 def test_states_without_room_are_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     net = _ResNet().eval()
-    monkeypatch.setattr(linear_regions, "_WORTH", 0)
+    monkeypatch.setattr(linear_regions, "_WORTH", 0.0)
     kept = measure_linear_regions(net, _images())
     monkeypatch.setattr(linear_regions, "_ROOM", 0)
     found = measure_linear_regions(net, _images())

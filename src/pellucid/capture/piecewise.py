@@ -85,6 +85,10 @@ class PiecewiseProgram:
         self.network, self.kinks, self.obstacles, self.outputs = network, kinks, obstacles, outputs
         self.places = {place: kink.index for place, kink in zip(places, kinks, strict=True)}
 
+    def on(self, network: nn.Module) -> PiecewiseProgram:
+        """The same program run by a copy of the network."""
+        return PiecewiseProgram(network, self.kinks, self.obstacles, self.outputs, list(self.places))
+
     @torch.no_grad()
     def run(self, points: Tensor) -> Tensor:
         """The network's outputs; n × outputs."""
@@ -102,6 +106,16 @@ class PiecewiseProgram:
         if kink not in probe.found:
             raise _changed()
         return probe.found[kink]
+
+    @torch.no_grad()
+    def ending(self, points: Tensor, kink: int) -> tuple[Tensor, Tensor]:
+        """What decides where one kink bends, and the network's outputs."""
+        probe = _Probe(self.places, kink, through=True)
+        with probe:
+            outputs = self.network(points)
+        if kink not in probe.found:
+            raise _changed()
+        return probe.found[kink], outputs
 
     def everything(self, points: Tensor) -> tuple[list[Tensor], Tensor]:
         """The quantities of all kinks, and the outputs; autograd follows if it is on and the points ask for it."""
@@ -247,10 +261,10 @@ _facts: dict[Any, FunctionFacts] = {}
 class _Probe(TorchFunctionMode):
     """Notes the quantities of kinks as they run; it unrolls torch's functions as the tape does."""
 
-    def __init__(self, places: dict[int, int], wanted: int) -> None:
+    def __init__(self, places: dict[int, int], wanted: int, *, through: bool = False) -> None:
         super().__init__()
         self.found: dict[int, Tensor] = {}
-        self._places, self._wanted, self._place = places, wanted, -1
+        self._places, self._wanted, self._place, self._through = places, wanted, -1, through
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run a function; torch calls this in its place."""
@@ -265,7 +279,7 @@ class _Probe(TorchFunctionMode):
             index = self._places.get(self._place)
             if index is not None and self._wanted in (-1, index):
                 entries = kink_entries(facts.op, bind_arguments(func, args, kwargs or {}))
-                if index == self._wanted:
+                if index == self._wanted and not self._through:
                     self.found[index] = entries
                     raise _Reached
                 self.found[index] = entries.clone()  # the operation may write over what it was given

@@ -118,7 +118,7 @@ class ResumableProgram:
     _dimension = 0
 
 
-def read_resumable(program: PiecewiseProgram, points: Tensor) -> ResumableProgram | None:
+def read_resumable(program: PiecewiseProgram, points: Tensor, worth: float = 0.0) -> ResumableProgram | None:
     """Make a program resumable, or None where that is not possible.
 
     What is alive at each kink is read from one run; every state is then compared with the network's own numbers, so a
@@ -127,13 +127,14 @@ def read_resumable(program: PiecewiseProgram, points: Tensor) -> ResumableProgra
     Args:
         program: A piecewise-affine network.
         points: Some points to compare at; at least three.
+        worth: None also where the network's work for one point is less than this for each number of its states.
     """
     try:
         record = _read(program, points[:3])
         if record is None:
             return None
         found = _resumable(program, record)
-        if found is None:
+        if found is None or found.work < worth * sum(found.sizes):
             return None
         found._dimension = points.shape[1]
         return found if _agrees(found, points) else None

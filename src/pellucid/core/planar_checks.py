@@ -57,23 +57,22 @@ def _cross(xy, a, b, c):
 
 
 @compiled
-def mean_inside(xy, ring_start, ring_vertex, values, weights):
-    """A point inside each cell as a mean of its vertices, and the same mean of their values.
+def mean_inside(xy, ring_start, ring_vertex, values):
+    """A point inside each cell as a mean of its vertices, that count more and more along the ring, and of their values.
 
-    With ``weights`` 0 all vertices count alike, else more and more along the ring.
+    ``ring_start`` may be that of some of the cells.
     """
     cells = len(ring_start) - 1
     points, means = np.zeros((cells, 2)), np.zeros((cells, values.shape[1]))
     for cell in range(cells):
-        total = 0.0
-        for place in range(ring_start[cell], ring_start[cell + 1]):
-            share = 1.0 + weights * (place - ring_start[cell])
-            vertex = ring_vertex[place]
-            total += share
-            points[cell] += share * xy[vertex]
-            means[cell] += share * values[vertex]
-        points[cell] /= total
-        means[cell] /= total
+        first, corners = ring_start[cell], ring_start[cell + 1] - ring_start[cell]
+        total = corners * (corners + 1) / 2
+        for place in range(corners):
+            share, vertex = (place + 1) / total, ring_vertex[first + place]
+            points[cell, 0] += share * xy[vertex, 0]
+            points[cell, 1] += share * xy[vertex, 1]
+            for number in range(values.shape[1]):
+                means[cell, number] += share * values[vertex, number]
     return points, means
 
 

@@ -8,7 +8,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -61,7 +63,6 @@ class _Block(NamedTuple):
     first: int
     last: int
     last_cell: int
-    first_word_cell: int
     stamp: np.ndarray
     positive: np.ndarray
     negative: np.ndarray
@@ -121,6 +122,7 @@ def divide(
     extent: float,
     offset: int = 0,
     max_cells: int = 2_000_000,
+    ahead: int = 0,
 ) -> Division:
     """Cut every cell along the lines on which a quantity is zero.
 
@@ -131,11 +133,12 @@ def divide(
         extent: The size of the plane's part; two points nearer than 1e-13 of it are one.
         offset: The number of the first quantity among all kinks.
         max_cells: The most cells to make.
+        ahead: How many blocks are evaluated in threads of their own while one is cut.
 
     Raises:
         SettingsError: there are more cells than that.
     """
-    return _Dividing(mesh, evaluate, scale, extent, offset, max_cells).run()
+    return _Dividing(mesh, evaluate, scale, extent, offset, max_cells).run(ahead)
 
 
 class _Dividing:
@@ -166,69 +169,85 @@ class _Dividing:
         self.out = _Out(
             self.xy, np.zeros(most + 1, np.int32), np.empty(6 * most, np.int32), np.empty(6 * most, np.int32),
             np.empty((3 * most, 2), np.int32), np.empty((3 * most, 2), np.int32), np.empty(3 * most, np.int32),
-            np.empty(most, np.int32), np.empty((0, self.width), np.uint64),
+            np.empty(most, np.int32), np.empty((min(most, 2 * mesh.cells + 1024), self.width), np.uint64),
         )  # fmt: skip
         self.count = np.array([len(mesh.xy), 0, 0, 0, 0, 0, 0], dtype=np.int64)
-        self.words: list[np.ndarray] = []
         self.evaluated = 0
 
-    def run(self) -> Division:
+    def run(self, ahead: int) -> Division:
         mesh = self.mesh
         coarse = _Mesh(mesh.ring_start, mesh.ring_vertex, mesh.ring_edge, mesh.edge_vertex, mesh.edge_kink)
-        stamp = np.full(len(mesh.xy), -1, np.int32)
-        room = _make_room(1 << 10, self.width)
-        step = min(max(_NUMBERS // max(self.units, 1), 64), 16_384)
-        for first in range(0, mesh.cells, step):
-            room = self._run_block(coarse, stamp, room, first, min(first + step, mesh.cells))
+        room, cell = _make_room(1 << 10, self.width), 0
+        for block in self._blocks_ahead(coarse, ahead) if ahead else self._blocks(coarse):
+            self.evaluated += len(block.quantities)
+            room = self._run_block(coarse, block, room, cell)
+            cell = block.last_cell
         return self._finish()
 
-    def _run_block(self, coarse: _Mesh, stamp: np.ndarray, room: _Room, cell: int, last: int) -> _Room:
-        start, end = int(coarse.ring_start[cell]), int(coarse.ring_start[last])
+    def _blocks(self, coarse: _Mesh) -> Iterator[_Block]:
+        stamp = np.full(len(self.mesh.xy), -1, np.int32)
+        for first, last in self._ranges():
+            block, vertices = self._block(coarse, stamp, first, last)
+            yield block
+            stamp[vertices] = -1
+
+    def _blocks_ahead(self, coarse: _Mesh, workers: int) -> Iterator[_Block]:
+        """The blocks, the next ones made while one is cut."""
+        stamps = [np.full(len(self.mesh.xy), -1, np.int32) for _ in range(workers + 1)]
+        coming: deque[Future[tuple[_Block, np.ndarray]]] = deque()
+        with ThreadPoolExecutor(workers) as pool:
+            for first, last in [*self._ranges(), *[(0, 0)] * workers]:
+                if last:
+                    coming.append(pool.submit(self._block, coarse, stamps.pop(), first, last))
+                if coming and (not stamps or not last):
+                    block, vertices = coming.popleft().result()
+                    yield block
+                    block.stamp[vertices] = -1
+                    stamps.append(block.stamp)
+
+    def _ranges(self) -> list[tuple[int, int]]:
+        cells = self.mesh.cells
+        step = min(max(_NUMBERS // max(self.units, 1), 64), 16_384)
+        return [(first, min(first + step, cells)) for first in range(0, cells, step)]
+
+    def _block(self, coarse: _Mesh, stamp: np.ndarray, first: int, last: int) -> tuple[_Block, np.ndarray]:
+        """The quantities at the vertices of a run of cells, and these vertices."""
+        start, end = int(coarse.ring_start[first]), int(coarse.ring_start[last])
         vertices = np.empty(end - start, np.int32)
         vertices = vertices[: gather_vertices(coarse.ring_vertex, start, end, stamp, vertices)]
         quantities = np.ascontiguousarray(self.evaluate(self.mesh.xy[vertices], vertices), dtype=np.float64)
-        self.evaluated += len(vertices)
         positive = np.empty((len(vertices), self.width), np.uint64)
         negative = np.empty((len(vertices), self.width), np.uint64)
         pack_signs(quantities, self.tolerance, positive, negative)
-        block = _Block(start, end, last, int(self.count[2]), stamp, positive, negative, quantities)
+        return _Block(start, end, last, stamp, positive, negative, quantities), vertices
+
+    def _run_block(self, coarse: _Mesh, block: _Block, room: _Room, cell: int) -> _Room:
         units, places = np.empty(self.units + 1, np.int32), np.empty(self.units + 1)
         if not cross_edges(coarse, block, self.cuts, self.out, self.count, self.weld, units, places):
             raise self._too_many()
-        buffer = np.empty((4 * (last - cell) + 64, self.width), np.uint64)
-        while cell < last:
-            out = self.out._replace(words=buffer)
+        out = self.out
+        while cell < block.last_cell:
             cell, lacking = split_cells(coarse, block, self.cuts, out, self.count, room, self.weld, self.offset, cell)
             if lacking == 1 or self.count[2] > self.max_cells:
                 raise self._too_many()
             if lacking == 2:
                 room = _make_room(2 * len(room.ring_vertex), self.width)
-            elif lacking == 3:
-                buffer = np.concatenate([buffer, np.empty_like(buffer)])
-        self.words.append(buffer[: self.count[2] - block.first_word_cell].copy())
-        stamp[vertices] = -1
+            elif lacking == 3:  # by an eighth: what is added is written with zeros
+                out.words.resize((len(out.words) * 9 // 8 + 4096, self.width), refcheck=False)
         return room
 
     def _finish(self) -> Division:
         vertices, edges, cells, ring = (int(number) for number in self.count[:4])
         self.mesh = self.mesh.__class__(*[np.empty(0)] * 7)  # let go of the coarser mesh
-        words = np.empty((cells, self.width), np.uint64)
-        at = 0
-        self.words.reverse()
-        while self.words:
-            part = self.words.pop()
-            words[at : at + len(part)] = part
-            at += len(part)
         out = self.out
-        for array, size in zip(
-            out[:8], (2 * vertices, cells + 1, ring, ring, 2 * edges, 2 * edges, edges, cells), strict=True
-        ):
-            shape = (size // 2, 2) if array.ndim == 2 else (size,)
+        sizes = (2 * vertices, cells + 1, ring, ring, 2 * edges, 2 * edges, edges, cells, cells * self.width)
+        for array, size in zip(out, sizes, strict=True):
+            shape = (size // array.shape[1], array.shape[1]) if array.ndim == 2 else (size,)
             array.resize(shape, refcheck=False)
         finer = PlanarMesh(
             out.xy, out.ring_start, out.ring_vertex, out.ring_edge, out.edge_vertex, out.edge_cell, out.edge_kink
         )
-        return Division(finer, out.parent, words, int(self.count[5]), int(self.count[6]), self.evaluated)
+        return Division(finer, out.parent, out.words, int(self.count[5]), int(self.count[6]), self.evaluated)
 
     def _too_many(self) -> SettingsError:
         return SettingsError(

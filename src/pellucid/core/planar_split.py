@@ -37,7 +37,7 @@ def split_cells(mesh, block, cuts, out, count, room, weld, offset, cell):
         chords, length = _ring_with_chords(mesh, block, cuts, out, room, cell, count)
         status = _FULL_SCRATCH
         if chords >= 0:
-            status = _arrange(out, count, room, chords, length, weld, offset, cell, block.first_word_cell)
+            status = _arrange(out, count, room, chords, length, weld, offset, cell)
         if status != 0:
             count[:] = before
             return cell, status
@@ -158,7 +158,7 @@ def _set_bit(words, row, unit, on):
 
 
 @compiled_into
-def _arrange(out, count, room, chords, length, weld, offset, cell, first_cell):
+def _arrange(out, count, room, chords, length, weld, offset, cell):
     """Divide the ring in the scratch room by its chords, depth first. Returns 0, or what lacked room."""
     room.stack[0, 0], room.stack[0, 1], room.stack[0, 2], room.stack[0, 3] = 0, length, 0, chords
     depth = 1
@@ -168,7 +168,7 @@ def _arrange(out, count, room, chords, length, weld, offset, cell, first_cell):
         chord, chords = room.stack[depth, 2], room.stack[depth, 3]
         chords = _drop_flat(out, room, chord, chords, ring, size, depth)
         if chords == 0:
-            status = _emit(out, count, room, ring, size, depth, cell, first_cell)
+            status = _emit(out, count, room, ring, size, depth, cell)
             if status != 0:
                 return status
             continue
@@ -213,19 +213,19 @@ def _side(out, room, ring, size, line):
 
 
 @compiled_into
-def _emit(out, count, room, ring, size, depth, parent, first_cell):
+def _emit(out, count, room, ring, size, depth, parent):
     """Write a finished cell. Returns 0, or what there was no room for."""
     cell, at = count[2], count[3]
     if cell + 1 >= len(out.ring_start) or at + size > len(out.ring_vertex):
         return _FULL_OUTPUT
-    if cell - first_cell >= len(out.words):
+    if cell >= len(out.words):
         return _FULL_WORDS
     for place in range(size):
         vertex, edge = room.ring_vertex[ring + place], room.ring_edge[ring + place]
         out.ring_vertex[at + place], out.ring_edge[at + place] = vertex, edge
         out.edge_cell[edge, 0 if out.edge_vertex[edge, 0] == vertex else 1] = cell
     for word in range(out.words.shape[1]):
-        out.words[cell - first_cell, word] = room.words[depth, word]
+        out.words[cell, word] = room.words[depth, word]
     out.parent[cell] = parent
     count[2], count[3] = cell + 1, at + size
     out.ring_start[cell + 1] = at + size

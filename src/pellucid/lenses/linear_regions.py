@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 
 from pellucid.capture.flat_network import flat_network_on
 from pellucid.capture.piecewise import PiecewiseProgram, read_piecewise
+from pellucid.capture.piecewise_batches import BatchedProgram, batches_at_once
 from pellucid.capture.piecewise_resume import read_resumable
 from pellucid.capture.piecewise_stages import Stage, read_stages, winners
 from pellucid.capture.piecewise_states import CarriedStates
@@ -22,12 +24,9 @@ from pellucid.results.slice_plane import SlicePlane
 
 __all__ = ["measure_linear_regions"]
 
-_BATCH = 1 << 20
-"""How many numbers of one layer are computed at once."""
-
 _SAMPLES = 12
 
-_WORTH = 350
+_WORTH = 350.0
 """From how much work for a number of a state it pays to carry states on instead of running the network again."""
 
 _ROOM = 1 << 30
@@ -56,7 +55,7 @@ def measure_linear_regions(
         slice_: The plane, and how far it reaches: ``slice_features``, ``slice_principal``, ``slice_examples`` …
         max_cells: The most cells to make, while it runs.
         outputs: Keep the network's outputs at the vertices: for linear models, boundaries and distances.
-        check: Compare every cell's linear model with the network at two points inside; at one if states are carried.
+        check: Compare every cell's linear model with the network at a point inside that is no symmetric one.
         linearise: For a network with a smooth activation: the largest error of an output allowed, at check points,
             for a triangulation that stands in its place. None refuses such a network.
 
@@ -77,14 +76,18 @@ def measure_linear_regions(
     if program.obstacles and linearise is not None:
         from pellucid.core.planar_refinement import refine
 
-        mesh, error = refine(lambda xy: _outputs(program, place, xy), place.low, place.high, linearise, max_cells)
-        return _result(model, slice_, program, place, _Cut(mesh), outputs=True, check=False, linearised=error)
+        batched = place.batched(program)
+        mesh, error = refine(batched.outputs, place.low, place.high, linearise, max_cells)
+        return _result(model, slice_, program, place, _Cut(mesh, batched), outputs=True, check=False, linearised=error)
     program.require_piecewise()
     cells = rectangle(place.low, place.high)
-    cut = _Cut(cells, _states(program, place, cells))
-    for stage in read_stages(program):
-        cut.run(stage, place, max_cells)
-    return _result(model, slice_, program, place, cut, outputs=outputs, check=check and outputs, linearised=0.0)
+    states = _states(program, place, cells)
+    with batches_at_once() if states is None else nullcontext(1) as workers:
+        cut = _Cut(cells, place.batched(program, workers), states)
+        stages = read_stages(program)
+        for stage in stages:
+            cut.run(stage, place, max_cells, ending=outputs and stage is stages[-1])
+        return _result(model, slice_, program, place, cut, outputs=outputs, check=check and outputs, linearised=0.0)
 
 
 def _states(program: PiecewiseProgram, place: _Place, cells: PlanarMesh) -> CarriedStates | None:
@@ -94,8 +97,8 @@ def _states(program: PiecewiseProgram, place: _Place, cells: PlanarMesh) -> Carr
     """
     if not program.kinks:
         return None
-    resumable = read_resumable(program, place.samples()[:: _SAMPLES - 1])
-    if resumable is None or resumable.work < _WORTH * sum(resumable.sizes):
+    resumable = read_resumable(program, place.samples()[:: _SAMPLES - 1], _WORTH)
+    if resumable is None:
         return None
     return CarriedStates(resumable, place.points, cells, room=_ROOM)
 
@@ -117,6 +120,9 @@ class _Place:
     def points(self, xy: np.ndarray) -> torch.Tensor:
         return self.origin + torch.from_numpy(np.ascontiguousarray(xy)) @ self.basis
 
+    def batched(self, program: PiecewiseProgram, workers: int = 1) -> BatchedProgram:
+        return BatchedProgram(program, self.points, len(self.origin), workers=workers)
+
     def samples(self) -> torch.Tensor:
         """A grid over the slice, its corners included."""
         s, t = (np.linspace(low, high, _SAMPLES) for low, high in zip(self.low, self.high, strict=True))
@@ -126,19 +132,24 @@ class _Place:
 class _Cut:
     """The cells so far."""
 
-    def __init__(self, mesh: PlanarMesh, states: CarriedStates | None = None) -> None:
-        self.mesh, self.states = mesh, states
+    def __init__(self, mesh: PlanarMesh, batched: BatchedProgram, states: CarriedStates | None = None) -> None:
+        self.mesh, self.batched, self.states = mesh, batched, states
+        # Blocks are evaluated ahead; states only one by one.
+        self._ahead = batched.workers if batched.workers > 1 else int(torch.get_num_threads() > 1)
         self.patterns: list[RegionPatterns] = []
         self.counts: list[int] = []
         self.first = 0
         self.welded = self.unclear = 0
+        self.outputs: np.ndarray | None = None  # of the first vertices, where the last stage computed them
         self._rounds: list[np.ndarray] = []
         self._parent: np.ndarray | None = None
 
-    def run(self, stage: Stage, place: _Place, max_cells: int) -> None:
-        """Cut the cells by a stage."""
+    def run(self, stage: Stage, place: _Place, max_cells: int, *, ending: bool) -> None:
+        """Cut the cells by a stage; ``ending`` also keeps the outputs that it passes."""
         from pellucid.core.planar_partition import divide
 
+        if ending and self.states is None and stage.last and stage.kink.kind == "threshold":
+            self.outputs = np.empty((len(self.mesh.xy), stage.program.outputs))
         evaluate = self._evaluation(stage, place)
         scale = stage.scale(place.samples())
         if not np.isfinite(scale).all():
@@ -148,7 +159,11 @@ class _Cut:
                 remedy="make the slice smaller, or look for the first such number with a trace",
             )
         mesh, self.mesh = self.mesh, rectangle((0.0, 0.0), (1.0, 1.0))  # nothing else holds the coarser cells now
-        found = divide(mesh, evaluate, scale, extent=place.extent, offset=self.first, max_cells=max_cells)
+        found = divide(
+            mesh, evaluate, scale, extent=place.extent, offset=self.first, max_cells=max_cells,
+            ahead=self._ahead,
+        )  # fmt: skip
+        del mesh
         self.mesh = found.mesh
         self.welded, self.unclear = self.welded + found.welded, self.unclear + found.unclear
         if stage.kink.kind == "threshold":
@@ -163,12 +178,19 @@ class _Cut:
         """How the stage's quantities are found at vertices of the present cells: by their coordinates and numbers."""
         states = self.states
         if states is None:
-            return lambda xy, _: stage.quantities(place.points(xy)).numpy()
+            return lambda xy, vertices: self._from_the_start(stage, xy, vertices)
         if not stage.round:
             return lambda _, vertices: stage.compare(states.entries_at_vertices(vertices)).numpy()
         assert self._parent is not None
         owners = owners_of_vertices(self.mesh, self._parent)
         return lambda xy, vertices: stage.compare(states.entries_inside(xy, owners[vertices])).numpy()
+
+    def _from_the_start(self, stage: Stage, xy: np.ndarray, vertices: np.ndarray) -> np.ndarray:
+        """A stage's quantities from the network's own input; its outputs are kept where they are wanted."""
+        if self.outputs is None:
+            return self.batched.quantities(stage, xy)
+        found, self.outputs[vertices] = self.batched.ending(stage, xy)
+        return found
 
     def _play(self, stage: Stage, parent: np.ndarray, words: np.ndarray) -> None:
         """One round of a maximum; after the last one, cells in which the same members win are joined again."""
@@ -201,16 +223,6 @@ class _Cut:
         self.first += stage.kink.quantities
 
 
-def _outputs(program: PiecewiseProgram, place: _Place, xy: np.ndarray) -> np.ndarray:
-    """The network's outputs at points of the slice, in batches."""
-    widest = max([kink.quantities * kink.members for kink in program.kinks] + [len(place.origin), program.outputs])
-    found = np.empty((len(xy), program.outputs))
-    step = max(64, _BATCH // widest)
-    for first in range(0, len(xy), step):
-        found[first : first + step] = program.run(place.points(xy[first : first + step])).numpy()
-    return found
-
-
 def _result(
     model: nn.Module,
     slice_: Slice,
@@ -231,7 +243,11 @@ def _result(
     values = np.empty((0, 0))
     if outputs:
         known = cut.states
-        values = _outputs(program, place, mesh.xy) if known is None else known.at_vertices(np.arange(len(mesh.xy)))
+        values = (
+            cut.batched.outputs(mesh.xy, cut.outputs)
+            if known is None
+            else known.at_vertices(np.arange(len(mesh.xy)))
+        )
     return LinearRegions(
         model=type(model).__name__,
         plane=SlicePlane.of(slice_),
@@ -245,7 +261,7 @@ def _result(
         edge_kink=mesh.edge_kink,
         patterns=tuple(cut.patterns),
         outputs=values,
-        proofs=_prove(mesh, cut, place, values, check, lambda xy: _outputs(program, place, xy), linearised),
+        proofs=_prove(mesh, cut, place, values, check, linearised),
     )
 
 
@@ -255,7 +271,6 @@ def _prove(  # noqa: PLR0917 - what is to be proved, of what
     place: _Place,
     values: np.ndarray,
     check: bool,
-    run: Callable[[np.ndarray], np.ndarray],
     linearised: float,
 ) -> RegionProofs:
     """Area, topology, and the agreement of each cell's linear model with the network."""
@@ -264,12 +279,12 @@ def _prove(  # noqa: PLR0917 - what is to be proved, of what
     areas = cell_areas(mesh)
     vertex = inside = float("nan")
     if check:
-        size = float(np.abs(values).max()) or 1.0
+        size = float(max(values.max(), -values.min())) or 1.0
         vertex = affine_residual(mesh.xy, mesh.ring_start, mesh.ring_vertex, values) / size
         inside = 0.0
-        for weights in (0, 1) if cut.states is None else (1,):  # one, where the values came another way
-            points, expected = mean_inside(mesh.xy, mesh.ring_start, mesh.ring_vertex, values, weights)
-            inside = max(inside, float(np.abs(run(points) - expected).max()) / size)
+        for first in range(0, mesh.cells, 65_536):  # in parts: no more memory than that
+            points, expected = mean_inside(mesh.xy, mesh.ring_start[first : first + 65_537], mesh.ring_vertex, values)
+            inside = max(inside, float(np.abs(cut.batched.outputs(points) - expected).max()) / size)
     border = mesh.edge_cell.min(1) < 0
     return RegionProofs(
         area=float(np.sum(areas)),

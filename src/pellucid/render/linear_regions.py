@@ -42,7 +42,7 @@ def _rich(result: LinearRegions) -> Table:
     elif proofs.checked:
         rows += [
             ("linear model against network, at vertices", f"{proofs.vertex_error:.1e} of the outputs' size"),
-            ("the same inside, two points a cell", f"{proofs.inside_error:.1e}"),
+            ("the same at a point inside each", f"{proofs.inside_error:.1e}"),
         ]
     else:
         rows.append(("linear models against the network", "not measured"))

@@ -50,7 +50,7 @@ class RegionProofs:
     vertex_error: (
         float  # worst |affine map of a cell − model| at its vertices, as a share of the outputs' size; nan: unmeasured
     )
-    inside_error: float  # the same inside each cell: at two points, or one (see ``measure_linear_regions``)
+    inside_error: float  # the same at a point inside each cell
     checked: int  # cells in which it was compared
     welded: int  # vertices that fell together: more than two lines meet there, or two lines are one
     unclear: int  # lines left out of a cell, because rounding does not say whether they cross it
