@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,6 +11,8 @@ import numpy as np
 from pellucid.diagnosis.outcome import Outcome, judge_outcome
 from pellucid.diagnosis.records import Records, RunRecords
 from pellucid.diagnosis.series import EMPTY, Series
+from pellucid.diagnosis.source_changes import SourceCode
+from pellucid.diagnosis.wiring import Wiring
 from pellucid.results.watched_script import (
     CodeLine,
     ExamplesSeen,
@@ -44,6 +45,8 @@ class Evidence:
     def __init__(self, script: WatchedScript, records: Records) -> None:
         self.script = script
         self.records = records
+        self._codes: dict[str, SourceCode] = {}
+        self._wirings: dict[str, list[Wiring]] = {}
 
     @classmethod
     def of_run(cls, run: Run) -> Evidence:
@@ -158,11 +161,32 @@ class Evidence:
         """The usual number of examples a step; nan unknown."""
         return self.column("batch_size").median
 
+    def wirings(self, phase: str = "train") -> list[Wiring]:
+        """What fed what, one for each learned step of a phase."""
+        if phase not in self._wirings:
+            steps: dict[int, list[ScriptCall]] = {}
+            for call in self.script.calls:
+                if call.phase == phase:
+                    steps.setdefault(call.step, []).append(call)
+            self._wirings[phase] = [Wiring(calls) for _, calls in sorted(steps.items())]
+        return self._wirings[phase]
+
     # -- source ------------------------------------------------------------------------------------------------------
 
     def source(self, file: str) -> str:
         """The text of a file of the user's; empty where it is not kept."""
         return next((source.text for source in self.script.sources if source.path == file), "")
+
+    def code(self, file: str) -> SourceCode:
+        """A file of the user's, to be searched and changed; an empty one where it is not kept."""
+        if file not in self._codes:
+            self._codes[file] = SourceCode(file, self.source(file))
+        return self._codes[file]
+
+    @cached_property
+    def codes(self) -> list[SourceCode]:
+        """All files of the user's."""
+        return [self.code(source.path) for source in self.script.sources]
 
     @cached_property
     def main_file(self) -> str:
@@ -171,18 +195,6 @@ class Evidence:
             if source.path == self.script.script or source.path.endswith(self.script.script):
                 return source.path
         return self.script.sources[0].path if self.script.sources else ""
-
-    def tree(self, file: str) -> ast.Module:
-        """The syntax tree of a file; an empty one where it is not kept or does not parse."""
-        try:
-            return ast.parse(self.source(file))
-        except SyntaxError:
-            return ast.Module(body=[], type_ignores=[])
-
-    def trees(self) -> Iterator[tuple[str, ast.Module]]:
-        """The trees of all files of the user's."""
-        for source in self.script.sources:
-            yield source.path, self.tree(source.path)
 
     def place(self, file: str, line: int) -> CodeLine:
         """A line of a file as a place."""

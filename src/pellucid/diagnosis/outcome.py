@@ -27,8 +27,8 @@ _LATE = 0.75
 _POOR = 0.7
 """Of the way from chance to what a forest of trees reaches: below, a network has not learned what the data offer.
 
-A network at home on its data comes out above nine tenths; one with a fault mostly below a half. The line is drawn in the
-gap, nearer to the former."""
+A network at home on its data comes out above nine tenths; one with a fault mostly below a half. The line is drawn in
+the gap, nearer to the former."""
 
 
 class Outcome:
