@@ -199,7 +199,7 @@ def _signature(run_id: str, runs_dir: str | Path) -> object:
     return tuple(seen)
 
 
-_TABLE_NAMES = ("steps", "layers", "histograms", "metrics", "events")
+_TABLE_NAMES = ("steps", "layers", "histograms", "metrics", "observations", "geometry", "events")
 
 
 def _tables(watch: WatchMessage) -> dict[str, TableSubscription]:

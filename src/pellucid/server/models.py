@@ -35,7 +35,7 @@ __all__ = [
 
 RunKind = Literal["fit", "watch", "unknown"]
 RunStatus = Literal["running", "finished", "stopped", "failed", "interrupted", "unreadable"]
-TableName = Literal["steps", "layers", "histograms", "metrics", "events"]
+TableName = Literal["steps", "layers", "histograms", "metrics", "observations", "geometry", "events"]
 
 MAX_POINTS = 20_000
 """The most rows of a series that one frame may carry."""
@@ -153,6 +153,8 @@ class TableSubscriptions(_Model):
     layers: TableSubscription | None = None
     histograms: TableSubscription | None = None
     metrics: TableSubscription | None = None
+    observations: TableSubscription | None = None
+    geometry: TableSubscription | None = None
     events: TableSubscription | None = None
 
 
