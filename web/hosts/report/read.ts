@@ -3,7 +3,7 @@
 import { decodeSegment, emptyFrame, type Frame } from "../../api/frames";
 import { decodePayload, PayloadError } from "../../api/payload";
 import type { ReportData, RunDetail, TableName } from "../../api/types";
-import { isMeasure, sortResults, type AnyResult, type RunResults } from "../results";
+import { isFetchedLate, sortResults, type AnyResult, type RunResults } from "../results";
 
 export interface Report {
   readonly run: RunDetail;
@@ -18,7 +18,7 @@ export function readReport(text: string): Report {
   if (text.trim() === "") throw new PayloadError("the report carries no data");
   const data = JSON.parse(text) as ReportData;
   const named = (name: string): AnyResult => decodePayload<AnyResult>(fromBase64(data.results[name] ?? ""));
-  const large = new Set(data.run.results.filter(({ schema }) => isMeasure(schema)).map(({ name }) => name));
+  const large = new Set(data.run.results.filter(({ schema }) => isFetchedLate(schema)).map(({ name }) => name));
   const results = Object.keys(data.results).filter((name) => !large.has(name));
   const frames = new Map(
     Object.entries(data.tables).map(([table, frame]) => [table, decodeSegment(fromBase64(frame)).frame]),

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import { bytesOf, MomentCache } from "../../hosts/moments";
-import { isMeasure, measuredIn, type AnyResult } from "../../hosts/results";
+import { isFetchedLate, measuredIn, type AnyResult } from "../../hosts/results";
 
 const entry = (name: string, schema = "loss_landscape/1") => ({ name, schema });
 const heavy = (bytes: number) => ({ a: { data: new Uint8Array(bytes) } }) as unknown as AnyResult;
@@ -24,8 +24,8 @@ describe("what was measured of a run's function", () => {
   });
 
   it("is told by its schema", () => {
-    expect(isMeasure("input_jacobian/1")).toBe(true);
-    expect(isMeasure("data_report/1")).toBe(false);
+    expect(isFetchedLate("input_jacobian/1")).toBe(true);
+    expect(isFetchedLate("data_report/1")).toBe(false);
   });
 });
 

@@ -1,0 +1,42 @@
+/** The words and tones of findings, apart from their looks. */
+
+import type { Finding } from "../../api/types";
+
+export type Tone = "good" | "warning" | "bad" | "info";
+
+const TONES: Readonly<Record<Finding["severity"], Tone>> = { fault: "bad", warning: "warning", note: "info" };
+
+export function toneOf(severity: Finding["severity"]): Tone {
+  return TONES[severity];
+}
+
+/** "loop.py, line 24 in train · layer fc1 · fc1.weight": what is known of the place, '' for nothing. */
+export function placeOf(where: Finding["where"]): string {
+  const { file, line, function: inside } = where.place;
+  const code = file && line ? `${file}, line ${line}${inside && inside !== "<module>" ? ` in ${inside}` : ""}` : file;
+  const layer = where.layer && !where.parameter.startsWith(`${where.layer}.`) ? `layer ${where.layer}` : "";
+  return [code, layer, where.parameter].filter(Boolean).join(" · ");
+}
+
+/** How sure, in words beside the number, so that neither stands alone. */
+export function sureness(certainty: number): string {
+  if (certainty >= 0.9) return "almost certain";
+  if (certainty >= 0.7) return "very likely";
+  if (certainty >= 0.5) return "likely";
+  return "possible";
+}
+
+/** One sentence for the whole run. */
+export function verdictOf(findings: readonly Finding[]): { readonly tone: Tone; readonly title: string } {
+  const of = (severity: Finding["severity"]): number => findings.filter((one) => one.severity === severity).length;
+  const faults = of("fault");
+  const warnings = of("warning");
+  if (faults > 1) return { tone: "bad", title: `${faults} faults spoil this training` };
+  if (faults === 1) return { tone: "bad", title: "One fault spoils this training" };
+  if (warnings)
+    return {
+      tone: "warning",
+      title: `No fault found; ${warnings === 1 ? "one thing" : `${warnings} things`} to look at`,
+    };
+  return { tone: "good", title: "Healthy: nothing was found that spoils this training" };
+}
