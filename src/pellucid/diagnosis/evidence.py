@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pellucid.diagnosis.curves import LossCurve, read_curve
+from pellucid.diagnosis.input_scale import InputScale, input_scale
 from pellucid.diagnosis.outcome import Outcome, judge_outcome
+from pellucid.diagnosis.rates import Rate, read_rate
 from pellucid.diagnosis.records import Records, RunRecords
 from pellucid.diagnosis.series import EMPTY, Series
 from pellucid.diagnosis.source_changes import SourceCode
@@ -207,6 +210,21 @@ class Evidence:
     def outcome(self) -> Outcome:
         """How well the run came out: the task, what was reached, what can be reached."""
         return judge_outcome(self)
+
+    @cached_property
+    def loss_curve(self) -> LossCurve:
+        """What the loss's curve says."""
+        return read_curve(self)
+
+    @cached_property
+    def rate(self) -> Rate | None:
+        """The main optimiser's learning rate as training began, and what is usual; None where none is known."""
+        return read_rate(self)
+
+    @cached_property
+    def input_scale(self) -> InputScale:
+        """The scale of the training inputs' columns."""
+        return input_scale(self)
 
     # -- what there is -----------------------------------------------------------------------------------------------
 

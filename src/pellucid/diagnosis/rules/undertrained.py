@@ -1,0 +1,82 @@
+"""Training stopped too early: the loss was still going down steadily.
+
+The last quarter of the steps lies below the third by more than three standard errors and by a fiftieth of the first loss
+at least, and the network has not come to what its data offer. A symptom of a low rate or of a schedule that ends it early
+where one of them is found.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from typing import TYPE_CHECKING
+
+from pellucid.diagnosis.edits import code_of, named_number
+from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
+from pellucid.results.diagnosis import LineChange
+
+if TYPE_CHECKING:
+    from pellucid.diagnosis.evidence import Evidence
+    from pellucid.results.diagnosis import Finding
+
+__all__ = ["RULE", "find"]
+
+_REACHED = 0.92
+"""Of the way from chance to the reachable: above, more steps would bring little."""
+_FEW_EPOCHS = 5
+_FEW_STEPS = 300
+
+
+def find(evidence: Evidence) -> Finding | None:
+    """A loss that still fell when training stopped."""
+    loss, outcome = evidence.loss_curve, evidence.outcome
+    if not loss.finite or not loss.still_falling or loss.rises > 0.5 or loss.last <= 0:
+        return None
+    known = math.isfinite(outcome.reached)
+    if known and outcome.reached > _REACHED:
+        return None
+    more = loss.late_fall / max(abs(loss.last), 1e-300)
+    if not known and more < 0.1:
+        return None
+    few = evidence.script.steps < _FEW_STEPS or 0 < evidence.script.epochs <= _FEW_EPOCHS
+    severity = "fault" if known and (few or outcome.reached < 0.8) else "warning"
+    change = _more_epochs(evidence)
+    times = change[1] if change else 10
+    return make_finding(
+        "undertrained",
+        severity=severity,
+        certainty=0.55 + (0.2 if few else 0.0) + min(0.1, 0.3 * more),
+        title=f"Training stopped after {evidence.script.steps:,} updates while the loss was still falling",
+        place=evidence.place(change[0].file, change[0].line) if change else None,
+        since=evidence.script.steps,
+        evidence=[
+            figure("loss in the third quarter", loss.last + loss.late_fall),
+            figure("loss at the end", loss.last, "level with the quarter before"),
+            figure("share of the reachable score that was reached", outcome.reached, "about 1"),
+            figure("updates", evidence.script.steps),
+        ],
+        curves=[curve("loss", evidence.loss)],
+        why="The network was on its way to a better answer and was not given the steps to get there.",
+        fix=f"Train about {times} times as long.",
+        changes=[change[0]] if change else [],
+        disproof="With more epochs the loss does not fall further.",
+    )
+
+
+def _more_epochs(evidence: Evidence) -> tuple[LineChange, int] | None:
+    """The line that says how many epochs, with ten times as many."""
+    code = code_of(evidence, evidence.main_file)
+    for node in ast.walk(code.tree):
+        if not isinstance(node, ast.For) or not isinstance(node.iter, ast.Call) or len(node.iter.args) != 1:
+            continue
+        name, given = ast.unparse(node.target).lower(), node.iter.args[0]
+        if ast.unparse(node.iter.func) not in ("range", "trange") or not any(word in name for word in ("ep", "step", "it")):
+            continue
+        if isinstance(given, ast.Name):
+            given = named_number(code, given.id) or given
+        if isinstance(given, ast.Constant) and isinstance(given.value, int):
+            return code.replaced(given, str(10 * given.value)), 10
+    return None
+
+
+RULE = Rule("undertrained", find, needs=("steps",))
