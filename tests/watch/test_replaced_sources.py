@@ -32,13 +32,8 @@ def test_an_imported_file_is_replaced_and_stays_as_it_is(tmp_path: Path) -> None
         [sys.executable, "-c", _PROBE], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
     ).stdout.split()
     assert said == ["2", str(part), "new"]
-    plain = subprocess.run(
-        [sys.executable, "-c", "import part; print(part.RATE)"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    read = [sys.executable, "-c", "import part; print(part.RATE)"]
+    plain = subprocess.run(read, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert plain.stdout.split() == ["1"]
 
 

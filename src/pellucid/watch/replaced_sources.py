@@ -68,7 +68,7 @@ class _TextLoader(SourceFileLoader):
         super().__init__(fullname, path)
         self._text = text
 
-    def path_stats(self, path: str) -> Mapping[str, float]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def path_stats(self, path: str) -> Mapping[str, float]:
         """Without a date there is no byte code to look for."""
         raise OSError(path)
 

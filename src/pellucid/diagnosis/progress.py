@@ -1,0 +1,112 @@
+"""Whether one run came out better than another: the figure that both tell of their task, over their steps."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pellucid.diagnosis.series import Series
+from pellucid.results.diagnosis import TriedChange
+
+if TYPE_CHECKING:
+    from pellucid.diagnosis.evidence import Evidence
+
+__all__ = ["compare_progress"]
+
+_HIGHER = ("accuracy", "acc", "f1", "auc", "auroc", "recall", "precision", "r2", "iou", "score", "bleu", "psnr", "dice")
+_LOWER = ("error", "err", "mae", "mse", "rmse", "mape", "perplexity", "ppl", "nll", "loss", "wer", "cer", "fid")
+_LOSSES = ("nll", "loss", "ppl", "perplexity")
+_HELD_OUT = ("test", "validation")
+_TAIL = 0.2
+_LEAST_GAIN = 0.02
+"""Of the figure's size, or of 1 for a share: less is within what another seed does."""
+
+
+def compare_progress(before: Evidence, after: Evidence, *, failed: bool = False) -> TriedChange:
+    """Compare two runs of a script by the figure that says most of its task.
+
+    First choice is what the script itself prints of held-out data (accuracy before error before loss), then what it
+    prints of its training, then the accuracy that the watch saw at the loss, last the loss. A loss counts only where
+    nothing else is told: a change may have given it another scale.
+
+    Args:
+        before: The run as it was.
+        after: The run with the change.
+        failed: Whether the changed script ended by an error.
+    """
+    name, higher, old, new = _shared_figure(before, after)
+    was, became = _ending(old), _ending(new)
+    better = _is_better(was, became, higher=higher) and not failed
+    steps = after.script.steps
+    said = f"{name} {_text(was)} → {_text(became)} after {steps:,} steps"
+    if failed:
+        said += "; the changed script ended by an error"
+    return TriedChange(
+        metric=name,
+        higher_is_better=higher,
+        before=old.y.astype(np.float64),
+        after=new.y.astype(np.float64),
+        x=old.x.astype(np.float64),
+        x_after=new.x.astype(np.float64),
+        x_name="step",
+        improved=better,
+        said=said,
+    )
+
+
+def _shared_figure(before: Evidence, after: Evidence) -> tuple[str, bool, Series, Series]:
+    """The best figure that both runs have."""
+    shared = [key for key in before.records.metrics if key in after.records.metrics]
+    ranked = sorted((rank, key) for key in shared if (rank := _rank(key)) is not None)
+    seen: list[tuple[str, bool, Series, Series]] = []
+    for phase in ("evaluation", "train"):
+        old, new = (run.series(phase, "prediction", "accuracy") for run in (before, after))
+        if len(old) and len(new):
+            seen.append((f"accuracy ({phase})", True, old, new))
+    if ranked and (ranked[0][0][0] == 0 or not seen):
+        split, name = ranked[0][1]
+        label = f"{name} ({split})" if split else name
+        return label, _is_higher(name), before.metric(name, split), after.metric(name, split)
+    if seen:
+        return seen[0]
+    return "loss", False, before.loss, after.loss
+
+
+def _rank(key: tuple[str, str]) -> tuple[int, int, int] | None:
+    """Losses last, held-out data first, shares before errors; None for a figure that says nothing of the task."""
+    split, name = key
+    words = _words(name)
+    if not words & {*_HIGHER, *_LOWER}:
+        return None
+    return int(bool(words & set(_LOSSES))), int(split not in _HELD_OUT), int(not _is_higher(name))
+
+
+def _is_higher(name: str) -> bool:
+    return bool(_words(name) & set(_HIGHER))
+
+
+def _words(name: str) -> set[str]:
+    return set(re.split(r"[^a-z0-9]+", name.lower()))
+
+
+def _ending(series: Series) -> float:
+    """The mean of the last fifth; nan where the last value is not finite."""
+    if not len(series) or not math.isfinite(float(series.y[-1])):
+        return math.nan
+    return series.end(_TAIL, 1)
+
+
+def _is_better(was: float, became: float, *, higher: bool) -> bool:
+    if not math.isfinite(became):
+        return False
+    if not math.isfinite(was):
+        return True
+    gain = became - was if higher else was - became
+    return gain > _LEAST_GAIN * max(abs(was), abs(became), 1.0 if higher else 0.0)
+
+
+def _text(value: float) -> str:
+    return f"{value:.4g}" if math.isfinite(value) else "not finite"
