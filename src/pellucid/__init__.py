@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pellucid.lenses.calibration import measure_calibration
     from pellucid.lenses.class_geometry import measure_class_geometry
     from pellucid.lenses.curvature import measure_curvature
+    from pellucid.lenses.geometry_history import measure_geometry_history
     from pellucid.lenses.information_plane import measure_information_plane
     from pellucid.lenses.input_folding import measure_input_folding
     from pellucid.lenses.input_jacobian import measure_input_jacobian
@@ -49,6 +50,7 @@ _HOMES = {
     "measure_calibration": "pellucid.lenses.calibration",
     "measure_class_geometry": "pellucid.lenses.class_geometry",
     "measure_curvature": "pellucid.lenses.curvature",
+    "measure_geometry_history": "pellucid.lenses.geometry_history",
     "measure_information_plane": "pellucid.lenses.information_plane",
     "measure_input_folding": "pellucid.lenses.input_folding",
     "measure_input_jacobian": "pellucid.lenses.input_jacobian",
@@ -81,6 +83,7 @@ __all__ = [
     "measure_calibration",
     "measure_class_geometry",
     "measure_curvature",
+    "measure_geometry_history",
     "measure_information_plane",
     "measure_input_folding",
     "measure_input_jacobian",

@@ -103,6 +103,13 @@ def fit_command(
             rich_help_panel=_PREPARATION,
         ),
     ] = None,
+    label_noise: Annotated[
+        float | None,
+        typer.Option(help="Share of the training labels to change, to study memorisation.", rich_help_panel=_DATA),
+    ] = None,
+    label_noise_seed: Annotated[
+        int | None, typer.Option(help="Of which labels change, and to what.", rich_help_panel=_DATA)
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="mlp, cnn, rnn, gru, lstm or bag.", rich_help_panel=_NETWORK)
     ] = None,
@@ -218,6 +225,13 @@ def fit_command(
     watch: Annotated[
         bool | None, typer.Option("--watch/--no-watch", help="Record what happens in the layers.", rich_help_panel=_RUN)
     ] = None,
+    lens: Annotated[
+        str | None,
+        typer.Option(
+            help="Measure along training, with commas: collapse, layers, calibration, margins, robustness.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Say the summary as JSON, and nothing else.", rich_help_panel=_RUN)
     ] = False,
@@ -290,6 +304,9 @@ def fit_command(
         "precision": precision,
         "threads": threads,
         "watch": watch,
+        "lenses": names_in(lens),
+        "label_noise": label_noise,
+        "label_noise_seed": label_noise_seed,
     }
     given = {option: value for option, value in changes.items() if value is not None}
     fit_and_report(source, None, runs_dir=runs_dir, name=name, as_json=as_json, **given)

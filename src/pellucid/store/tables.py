@@ -87,6 +87,18 @@ TABLES: dict[str, pa.Schema] = {
             ("value", pa.float64()),
         ]
     ),
+    # One row a geometric quantity, at the epochs at which the lenses of a fit looked; training errors at every epoch.
+    "geometry": pa.schema(
+        [
+            ("step", pa.int64()),  # the last one done, as in metrics
+            ("epoch", pa.int32()),  # whole epochs done: 0 is the untrained network
+            ("split", _LABEL),  # train | validation | test; '' for what belongs to the weights
+            ("lens", _LABEL),  # collapse | layers | calibration | margins | robustness | errors | weights
+            ("layer", _LABEL),  # whose input it is of; '' for what belongs to the whole network
+            ("quantity", _LABEL),
+            ("value", pa.float64()),
+        ]
+    ),
     # What happened: started, resumed, early stopping, a warning, an error inside the watch …
     "events": pa.schema(
         [

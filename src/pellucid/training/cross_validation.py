@@ -15,6 +15,7 @@ from pellucid.training.assembly import build_trainer, loss_spec
 from pellucid.training.batches import stream_seed
 from pellucid.training.evaluation import headline_figures
 from pellucid.training.figures import evaluate_split
+from pellucid.training.label_noise import with_noise
 from pellucid.training.progress import Progress
 from pellucid.training.recorders import SilentRecorder
 from pellucid.training.stopping import StopRequest
@@ -47,7 +48,7 @@ def cross_validate(source: str | Path, settings: FitSettings, *, progress: Progr
     for number, prepared in enumerate(prepare_folds(source, settings.data, seed=settings.seed), start=1):
         progress.stage(f"fold {number} of {folds}")
         method = method or prepared.report.split_method
-        trainer = build_trainer(prepared, settings)
+        trainer = build_trainer(with_noise(prepared, settings), settings)
         torch.manual_seed(stream_seed(settings.seed, 3))
         with StopRequest() as asked:
             outcome = trainer.run(SilentRecorder(), progress=progress, should_stop=asked)

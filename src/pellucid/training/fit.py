@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pellucid.data.embedded import find_embedded
-from pellucid.data.load import prepare
 from pellucid.errors import DataError, SettingsError
 from pellucid.store.locations import default_runs_dir
 from pellucid.store.writer import RunWriter
 from pellucid.training.assembly import build_model, decide, rate_range
 from pellucid.training.devices import choose_device, sealed
+from pellucid.training.label_noise import prepare_as_trained
+from pellucid.training.measuring import check_lenses
 from pellucid.training.networks import describe_network
 from pellucid.training.progress import Progress
 from pellucid.training.session import Session
@@ -44,7 +45,7 @@ def fit(
         name: What to call the run; None = after the source.
         progress: Is told what happens; None = nobody is.
         **overrides: Single settings by name: ``target="survived"``, ``network="mlp"``, ``widths=(64, 32)``,
-            ``optimizer="sgd"``, ``learning_rate=0.1``, ``epochs=20``, ``seed=1`` …
+            ``optimizer="sgd"``, ``learning_rate=0.1``, ``epochs=20``, ``seed=1``, ``lenses=("collapse", "margins")`` …
 
     Returns:
         The run, finished; or stopped, if somebody pressed Ctrl-C: ``resume`` goes on with it.
@@ -65,8 +66,9 @@ def fit(
     choose_device(chosen.device)
     source = _lasting(source)
     progress.stage("reading the data")
-    prepared = prepare(source, chosen.data, seed=chosen.seed)
+    prepared = prepare_as_trained(source, chosen)
     decided, notes = decide(chosen, prepared)
+    check_lenses(prepared, decided)
     for note in (*prepared.notes, *notes):
         progress.note(note)
     device = choose_device(decided.device)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from pellucid.data.load import load_preparation, prepare
+from pellucid.data.load import load_preparation
 from pellucid.errors import DataError, RunCorruptedError, SettingsError
 from pellucid.results.data_report import DataReport
 from pellucid.store.run import Run, open_run
@@ -17,6 +17,7 @@ from pellucid.training.assembly import loss_spec
 from pellucid.training.batches import Batches
 from pellucid.training.devices import choose_device, sealed
 from pellucid.training.evaluation import evaluate_classification, evaluate_regression
+from pellucid.training.label_noise import prepare_as_trained
 from pellucid.training.outputs import Predictions, predict_batches
 from pellucid.training.trained import NetworkCard, load_network, settings_of
 
@@ -160,7 +161,7 @@ def _predict_splits(
     """Predictions for the data of the training, prepared again as it was then."""
     import pandas
 
-    prepared = prepare(run.manifest.source, settings.data, seed=settings.seed)
+    prepared = prepare_as_trained(run.manifest.source, settings)
     _check_unchanged(run, prepared)
     device = next(model.parameters()).device
     frames = []

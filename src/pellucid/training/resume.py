@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pellucid.data.load import prepare
 from pellucid.errors import DataError, RunNotFoundError
 from pellucid.results.data_report import DataReport
 from pellucid.store.run import Run, open_run
@@ -13,6 +12,7 @@ from pellucid.store.writer import RunWriter
 from pellucid.training.checkpoints import LAST, unpack_state
 from pellucid.training.devices import choose_device, sealed
 from pellucid.training.keeper import resume_point
+from pellucid.training.label_noise import prepare_as_trained
 from pellucid.training.progress import Progress
 from pellucid.training.session import Session
 from pellucid.training.trained import settings_of
@@ -50,7 +50,7 @@ def resume(run: Run | str | Path, *, progress: Progress | None = None) -> Run:
     device = choose_device(settings.device)
     source = run.manifest.source
     progress.stage("reading the data")
-    prepared = prepare(source, settings.data, seed=settings.seed)
+    prepared = prepare_as_trained(source, settings)
     _check_unchanged(run, prepared)
     with sealed(device, seed=settings.seed, threads=settings.threads):
         writer = RunWriter.resume(run.location, after_step=resume_point(state))

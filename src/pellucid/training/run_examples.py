@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pellucid.data.load import prepare
 from pellucid.errors import DataError, SettingsError
 from pellucid.results.data_report import DataReport
 from pellucid.training.batches import Batches
+from pellucid.training.label_noise import prepare_as_trained
 from pellucid.training.trained import load_network, settings_of
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def load_run_examples(run: Run, split: str = "train") -> RunExamples:
     """
     settings = settings_of(run)
     model, card = load_network(run)
-    prepared = prepare(run.manifest.source, settings.data, seed=settings.seed)
+    prepared = prepare_as_trained(run.manifest.source, settings)
     report = run.result("data_report") if "data_report" in run.result_names() else None
     if isinstance(report, DataReport) and report.fingerprint != prepared.report.fingerprint:
         raise DataError(

@@ -21,6 +21,8 @@ from pellucid.training.checkpoints import LAST
 from pellucid.training.cross_validation import cross_validate
 from pellucid.training.figures import evaluate_split, headlines
 from pellucid.training.keeper import Keeper
+from pellucid.training.label_noise import LABEL_NOISE_FILE, flips_of, label_noise_file
+from pellucid.training.measuring import GeometryMeasurer
 from pellucid.training.progress import Progress
 from pellucid.training.recorders import recorder_for
 from pellucid.training.stopping import StopRequest
@@ -29,7 +31,7 @@ from pellucid.training.trained import NETWORK_FILE, NetworkCard
 if TYPE_CHECKING:
     from pellucid.data.prepared import Prepared
     from pellucid.store.writer import RunWriter
-    from pellucid.training.loop import Outcome, Trainer
+    from pellucid.training.loop import Outcome, Recorder, Trainer
     from pellucid.training.settings import FitSettings
 
 __all__ = ["Session"]
@@ -121,6 +123,9 @@ class Session:
             for file in sorted(Path(folder).rglob("*")):
                 if file.is_file():
                     writer.put_file(f"preparation/{file.relative_to(folder).as_posix()}", file.read_bytes())
+        flips = flips_of(prepared, self.settings)
+        if flips is not None:
+            writer.put_file(LABEL_NOISE_FILE, label_noise_file(prepared, flips))
         example, _ = trainer.train.take(torch.zeros(2, dtype=torch.int64, device=trainer.device))
         writer.put_result("network_outline", trace_network_outline(trainer.model, example))
 
@@ -129,22 +134,41 @@ class Session:
         with recorder_for(trainer, self.writer, watched=self.settings.watch) as recorder, StopRequest() as asked:
             keeper = Keeper(self.writer, trainer, settle=lambda: recorder.epoch(trainer.place.epoch))
             recorder.event("resumed" if trainer.place.step else "started", _position(trainer))
+            self._tell_label_noise(recorder, trainer)
+            measurer = (
+                GeometryMeasurer(trainer, self.prepared, self.settings, self.writer, recorder.event)
+                if self.settings.lenses
+                else None
+            )
 
             def after(epoch_ended: bool) -> None:
+                if epoch_ended and measurer is not None:
+                    measurer.after_epoch()  # first: a checkpoint may never be ahead of the tables
                 keeper.after(epoch_ended)
                 if epoch_ended:
                     self._tell(trainer)
 
             try:
                 keeper.start()
+                if measurer is not None:
+                    measurer.start()
                 outcome = trainer.run(
                     recorder, progress=self.progress, should_stop=asked, after=after, before_restore=keeper.keep
                 )
             finally:
                 keeper.finish()
+            if measurer is not None:
+                measurer.finish()
         self._tell(trainer)
         keeper.keep_final()
         return outcome
+
+    def _tell_label_noise(self, recorder: Recorder, trainer: Trainer) -> None:
+        """Say in a fresh run how many labels were changed."""
+        flips = flips_of(self.prepared, self.settings)
+        if flips is not None and not trainer.place.step:
+            count = len(self.prepared.splits["train"])
+            recorder.event("label_noise", f"{len(flips):,} of {count:,} training labels were changed on purpose")
 
     def _tell(self, trainer: Trainer) -> None:
         """Bring the manifest up to date."""

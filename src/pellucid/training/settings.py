@@ -15,7 +15,10 @@ from pellucid.training.spec import LossSpec, NetworkSpec, OptimizerSpec, Schedul
 if TYPE_CHECKING:
     from pellucid.data.prepared import Prepared
 
-__all__ = ["FitSettings"]
+__all__ = ["FitSettings", "Lens"]
+
+Lens = Literal["calibration", "collapse", "layers", "margins", "robustness"]
+"""What can be measured along training."""
 
 _SPECS: dict[str, type[Spec]] = {
     "network": NetworkSpec,
@@ -49,6 +52,10 @@ class FitSettings:
         precision: ``auto``, ``float32``, ``bfloat16``, ``float16`` of the forward pass.
         threads: Threads of the CPU; None = as torch is set.
         watch: Record what happens inside the layers; without it only figures per epoch.
+        lenses: Measure these along training, at epochs evenly spaced on a logarithmic axis: ``collapse``, ``layers``,
+            ``calibration``, ``margins``, ``robustness``.
+        label_noise: Share of the training labels that are changed on purpose, to study memorisation.
+        label_noise_seed: Of which labels, and to what.
         choices: Single fields of specs that were decided while the rest is left open, by the spec's name:
             ``{"network": {"widths": (64, 32)}}``. Empty once resolved.
     """
@@ -70,6 +77,9 @@ class FitSettings:
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     threads: int | None = None
     watch: bool = True
+    lenses: tuple[Lens, ...] = ()
+    label_noise: float = 0.0
+    label_noise_seed: int = 0
     choices: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def validate(self) -> Self:
@@ -92,6 +102,10 @@ class FitSettings:
             value = getattr(self, name)
             if value is not None and value < lowest:
                 raise SettingsError(f"{name} cannot be {value}", place=name, remedy=f"use at least {lowest}")
+        if self.label_noise > 1:
+            raise SettingsError(
+                f"label_noise cannot be {self.label_noise}", place="label_noise", remedy="give a share from 0 to 1"
+            )
         return self
 
     def with_changes(self, **changes: Any) -> Self:
@@ -113,7 +127,7 @@ class FitSettings:
         if name in _SPECS:
             return self._with_spec(name, value)
         if name in _OWN:
-            return replace(self, **{name: value})
+            return replace(self, **{name: _tuples(value)})
         if name in _DATA:
             return replace(self, data=replace(self.data, **{name: tuple(value) if isinstance(value, list) else value}))
         for spec, kind in _SPECS.items():
@@ -174,7 +188,7 @@ class FitSettings:
             SettingsError: a name is no setting, or a value is not allowed.
         """
         _check_known(document, _OWN | _SPECS.keys() | {"data", "choices"}, "settings")
-        values = {key: value for key, value in document.items() if key not in ("data", "choices", *_SPECS)}
+        values = {key: _tuples(value) for key, value in document.items() if key not in ("data", "choices", *_SPECS)}
         data = document.get("data", {})
         _check_known(data, _DATA, "data")
         values["data"] = DataSettings(**{key: _tuples(value) for key, value in data.items()})
@@ -199,6 +213,8 @@ _LOWEST: dict[str, float] = {
     "l2": 0,
     "threads": 1,
     "seed": 0,
+    "label_noise": 0,
+    "label_noise_seed": 0,
 }
 
 
@@ -224,15 +240,17 @@ def _complete(settings: FitSettings, prepared: Prepared) -> tuple[FitSettings, t
         name: getattr(suggestion, name) if getattr(settings, name) is None else getattr(settings, name)
         for name in ("epochs", "batch_size", "patience", "clip")
     }
+    reasons = dict(suggestion.reasons)
+    if settings.lenses and settings.patience is None:
+        numbers["patience"] = 0
+        reasons["patience"] = "no early stopping, which would end training before what the lenses look for"
     if specs["optimizer"].needs_closure and settings.clip is None:
         numbers["clip"] = 0.0
     complete = replace(settings, **specs, **numbers, choices={}).validate()
     _check_together(complete)
     decided = {name for name in (*_SPECS, *numbers) if getattr(settings, name) is not None} | chosen.keys()
     decided |= {"optimizer"} if settings.rate_test else set()
-    return complete, tuple(
-        f"{name}: {reason}" for name, reason in suggestion.reasons.items() if name not in decided and reason
-    )
+    return complete, tuple(f"{name}: {reason}" for name, reason in reasons.items() if name not in decided and reason)
 
 
 def _widths_for(kind: str, values: dict[str, Any]) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pellucid.data.load import prepare
 from pellucid.errors import DataError
 from pellucid.lenses.trace import Trace, trace
 from pellucid.results.data_report import DataReport
 from pellucid.training.assembly import loss_spec
 from pellucid.training.batches import Batches
 from pellucid.training.checkpoints import LAST, unpack_state
+from pellucid.training.label_noise import prepare_as_trained
 from pellucid.training.losses import build_loss
 from pellucid.training.optimizers import build_optimizer
 from pellucid.training.spec import OptimizerSpec
@@ -49,7 +49,7 @@ def trace_example(run: Run, example: int) -> tuple[Trace, str]:
     """
     settings = settings_of(run)
     model, card = load_network(run)
-    prepared = prepare(run.manifest.source, settings.data, seed=settings.seed)
+    prepared = prepare_as_trained(run.manifest.source, settings)
     _check_unchanged(run, prepared)
     split, place = _find(prepared, example, run.manifest.source)
     batches = Batches.of(prepared, split, torch.device("cpu"))
