@@ -17,37 +17,38 @@ export class MomentCache {
     this.#room = room;
   }
 
-  /** The result of that name; a failure is forgotten, so that it can be asked for again. */
-  get(name: string): Promise<AnyResult> {
-    const known = this.#kept.get(name);
+  /** The result of that name in that version; a failure is forgotten, so that it can be asked for again. */
+  get(name: string, version = ""): Promise<AnyResult> {
+    const key = `${name} ${version}`;
+    const known = this.#kept.get(key);
     if (known) {
-      this.#kept.delete(name);
-      this.#kept.set(name, known);
+      this.#kept.delete(key);
+      this.#kept.set(key, known);
       return known;
     }
     const asked = this.#read(name);
-    this.#kept.set(name, asked);
+    this.#kept.set(key, asked);
     asked.then(
-      (result) => this.#weigh(name, bytesOf(result)),
-      () => this.#forget(name),
+      (result) => this.#weigh(key, bytesOf(result)),
+      () => this.#forget(key),
     );
     return asked;
   }
 
-  #weigh(name: string, bytes: number): void {
-    if (!this.#kept.has(name)) return;
-    this.#sizes.set(name, bytes);
+  #weigh(key: string, bytes: number): void {
+    if (!this.#kept.has(key)) return;
+    this.#sizes.set(key, bytes);
     let held = [...this.#sizes.values()].reduce((sum, one) => sum + one, 0);
     for (const oldest of [...this.#kept.keys()]) {
-      if (held <= this.#room || oldest === name) break;
+      if (held <= this.#room || oldest === key) break;
       held -= this.#sizes.get(oldest) ?? 0;
       this.#forget(oldest);
     }
   }
 
-  #forget(name: string): void {
-    this.#kept.delete(name);
-    this.#sizes.delete(name);
+  #forget(key: string): void {
+    this.#kept.delete(key);
+    this.#sizes.delete(key);
   }
 }
 
@@ -56,4 +57,12 @@ export function bytesOf(value: unknown): number {
   if (typeof value !== "object" || value === null) return 0;
   if (ArrayBuffer.isView(value)) return value.byteLength;
   return Object.values(value).reduce<number>((sum, one) => sum + bytesOf(one), 0);
+}
+
+const FOLLOW_MS = 110;
+
+/** A step of so many milliseconds from one place among the moments towards another, quick at first; it arrives. */
+export function advance(from: number, to: number, passed: number): number {
+  const next = to + (from - to) * Math.exp(-passed / FOLLOW_MS);
+  return Math.abs(next - to) < 0.004 ? to : next;
 }

@@ -5,12 +5,14 @@ import type {
   ClassificationEvaluation,
   CrossValidation,
   DataReport,
+  Diagnosis,
   LearningRateRange,
   NetworkOutline,
   RegressionEvaluation,
   Results,
   TraceStepper,
 } from "../api/types";
+import type { Settings } from "./view_settings";
 
 const SPLITS = ["test", "validation", "train"];
 
@@ -25,6 +27,12 @@ export interface MeasureView {
   readonly room: MeasureRoom;
   readonly label: string;
   readonly load: () => Promise<Component<{ result: never }>>;
+  /** The view's bindable props that the address keeps, with their defaults. */
+  readonly state?: Settings;
+  /** The view takes all moments as `series`, so that it can draw them alike, and as `at` its place among them. */
+  readonly series?: boolean;
+  /** That place moves smoothly from one moment to the next. */
+  readonly smooth?: boolean;
 }
 
 /** In the order in which they are listed. Results of these are fetched one by one when they are shown: they are large. */
@@ -33,46 +41,56 @@ export const MEASURE_VIEWS: Partial<Record<Stem, MeasureView>> = {
     room: "function",
     label: "Linear regions",
     load: async () => (await import("../views/LinearRegions.svelte")).default,
+    state: { coloring: "", layer: -1, unit: -1, output: 0, edges: true, boundary: true, examples: true },
   },
   regions_on_line: {
     room: "function",
     label: "Along a line",
     load: async () => (await import("../views/RegionsOnLine.svelte")).default,
+    state: { slopes: false },
   },
   neuron_surface: {
     room: "function",
     label: "Neurons",
     load: async () => (await import("../views/NeuronSurface.svelte")).default,
+    state: { layer: "", unit: -1, into: 0, same: false, examples: true },
   },
   input_folding: {
     room: "function",
     label: "Folding",
     load: async () => (await import("../views/InputFolding.svelte")).default,
+    state: { position: 0, grid: true, examples: true },
   },
   loss_landscape: {
     room: "function",
     label: "Loss landscape",
     load: async () => (await import("../views/LossLandscape.svelte")).default,
+    state: { scale: "" },
+    series: true,
   },
   curvature: {
     room: "function",
     label: "Curvature",
     load: async () => (await import("../views/Curvature.svelte")).default,
+    state: { sort: "" },
   },
   weight_curve: {
     room: "function",
     label: "Weight curve",
     load: async () => (await import("../views/WeightCurve.svelte")).default,
+    state: { at: null },
   },
   local_linear_models: {
     room: "function",
     label: "Local linear models",
     load: async () => (await import("../views/LocalLinearModels.svelte")).default,
+    state: { output: "", feature: "", region: -1, sort: "" },
   },
   input_jacobian: {
     room: "function",
     label: "Jacobian",
     load: async () => (await import("../views/InputJacobian.svelte")).default,
+    state: { log: false },
   },
   neural_collapse: {
     room: "geometry",
@@ -88,16 +106,21 @@ export const MEASURE_VIEWS: Partial<Record<Stem, MeasureView>> = {
     room: "geometry",
     label: "Layer by layer",
     load: async () => (await import("../views/LayerCollapse.svelte")).default,
+    state: { quantity: "nc1" },
   },
   class_geometry: {
     room: "geometry",
     label: "Classes",
     load: async () => (await import("../views/ClassGeometry.svelte")).default,
+    state: { angle: [0.6, 0.35] },
+    series: true,
+    smooth: true,
   },
   calibration: {
     room: "geometry",
     label: "Calibration",
     load: async () => (await import("../views/Calibration.svelte")).default,
+    state: { binning: "width" },
   },
   margins: {
     room: "geometry",
@@ -113,6 +136,7 @@ export const MEASURE_VIEWS: Partial<Record<Stem, MeasureView>> = {
     room: "geometry",
     label: "Information plane",
     load: async () => (await import("../views/InformationPlane.svelte")).default,
+    state: { estimator: "kernel" },
   },
 };
 
@@ -120,26 +144,29 @@ export const MEASURE_VIEWS: Partial<Record<Stem, MeasureView>> = {
 export interface Moment {
   readonly name: string;
   readonly epoch: number | null;
+  /** Another one once the result of that name was replaced. */
+  readonly version: string;
 }
 
 /** All moments at which one thing was measured on one split, the earliest first and the final network last. */
 export interface Measured {
   readonly stem: Stem;
-  /** Tells it apart from the same measure of another split. */
+  /** Tells it apart from the same measure of another split, or otherwise scaled. */
   readonly key: string;
   readonly label: string;
   readonly moments: readonly Moment[];
 }
 
-/** Whether a result, by its schema, is a measure, which is fetched only when it is shown. */
-export function isMeasure(schema: string): boolean {
-  return (schema.split("/")[0] ?? "") in MEASURE_VIEWS;
+/** Whether a result, by its schema, is large and so fetched only when it is shown: a measure, or a script's record. */
+export function isFetchedLate(schema: string): boolean {
+  const stem = schema.split("/")[0] ?? "";
+  return stem in MEASURE_VIEWS || stem === "watched_script";
 }
 
 /** What was measured of a run's network, from the names and schemas of its results. */
 export function measuredIn(
   room: MeasureRoom,
-  entries: readonly { readonly name: string; readonly schema: string }[],
+  entries: readonly { readonly name: string; readonly schema: string; readonly version?: string }[],
 ): Measured[] {
   const at = ({ epoch }: Moment): number => epoch ?? Infinity;
   const views = (Object.entries(MEASURE_VIEWS) as [Stem, MeasureView][]).filter(([, view]) => view.room === room);
@@ -147,12 +174,12 @@ export function measuredIn(
     const mine = entries.filter(({ schema }) => schema.split("/")[0] === stem);
     const keys = [...new Set(mine.map(({ name }) => name.replace(EPOCH, "")))].sort();
     return keys.map((key) => {
-      const split = SPLITS.find((one) => key === `${stem}_${one}`);
+      const told = key.startsWith(`${stem}_`) ? key.slice(stem.length + 1).replaceAll("_", ", ") : "";
       const moments = mine
         .filter(({ name }) => name.replace(EPOCH, "") === key)
-        .map(({ name }): Moment => ({ name, epoch: epochOf(name) }))
+        .map(({ name, version = "" }): Moment => ({ name, epoch: epochOf(name), version }))
         .sort((a, b) => (at(a) === at(b) ? a.name.localeCompare(b.name) : at(a) - at(b)));
-      return { stem, key, label: split ? `${label} (${split})` : label, moments };
+      return { stem, key, label: told ? `${label} (${told})` : label, moments };
     });
   });
 }
@@ -167,6 +194,7 @@ function epochOf(name: string): number | null {
 
 export interface RunResults {
   readonly dataReport: DataReport | null;
+  readonly diagnosis: Diagnosis | null;
   readonly outline: NetworkOutline | null;
   readonly rangeTest: LearningRateRange | null;
   readonly crossValidation: CrossValidation | null;
@@ -186,6 +214,7 @@ export function sortResults(results: readonly AnyResult[]): RunResults {
     );
   return {
     dataReport: one("data_report"),
+    diagnosis: one("diagnosis"),
     outline: one("network_outline"),
     rangeTest: one("learning_rate_range"),
     crossValidation: one("cross_validation"),

@@ -1,6 +1,7 @@
 /** What is shown, as an address: which page, and everything that a person set in it. Pure, both ways. */
 
 import type { Axis } from "../../views/training_curves/curves";
+import { readSettings, writeSettings, type Settings } from "../view_settings";
 
 export type Place =
   | { readonly page: "runs" }
@@ -37,6 +38,8 @@ export interface ViewState {
   readonly speed: number;
   /** The entry looked at, as "value:12:3,7"; '' for none. */
   readonly selected: string;
+  /** What is set in the view of a measure; what is as usual is left out. */
+  readonly view: Settings;
   /** Runs chosen for, or shown in, a comparison. */
   readonly runs: readonly string[];
 }
@@ -59,6 +62,7 @@ export const DEFAULT_STATE: ViewState = {
   position: 0,
   speed: 1,
   selected: "",
+  view: {},
   runs: [],
 };
 
@@ -116,6 +120,7 @@ const FIELDS: { readonly [Key in keyof ViewState]: Field<ViewState[Key]> } = {
   position: whole("position"),
   speed: number("speed", 0.01, 100),
   selected: text("selected"),
+  view: { name: "view", read: readSettings, write: writeSettings },
   runs: {
     name: "runs",
     read: (value) => value.split(",").filter(Boolean).map(decodeURIComponentSafely),
@@ -149,7 +154,7 @@ export function readState(search: string): ViewState {
 export function writeAddress(place: Place, state: Partial<ViewState> = {}): string {
   const query = new URLSearchParams();
   for (const key of KEYS) writeField(query, key, state[key]);
-  const search = query.toString().replaceAll("%2C", ","); // a comma needs no escape, and reads better
+  const search = query.toString().replaceAll("%2C", ",").replaceAll("%3A", ":"); // they need no escape, and read better
   return search ? `${writePlace(place)}?${search}` : writePlace(place);
 }
 
@@ -163,7 +168,8 @@ function writeField<Key extends keyof ViewState>(
 }
 
 function isDefault<Key extends keyof ViewState>(key: Key, value: ViewState[Key]): boolean {
-  return Array.isArray(value) ? value.length === 0 : value === DEFAULT_STATE[key];
+  if (typeof value === "object" && value !== null) return Object.keys(value).length === 0; // nothing in a list or a record
+  return value === DEFAULT_STATE[key];
 }
 
 function writePlace(place: Place): string {

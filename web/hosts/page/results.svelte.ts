@@ -1,8 +1,8 @@
-/** The results of the run that is shown: fetched once, and again when the run came to an end or was resumed. */
+/** The results of the run that is shown: fetched once, and again when they were replaced or the run came to an end. */
 
 import { ApiError, fetchResult } from "../../api/client";
 import type { RunDetail } from "../../api/types";
-import { isMeasure, sortResults, type AnyResult } from "../results";
+import { isFetchedLate, sortResults, type AnyResult } from "../results";
 
 interface Fetched {
   readonly key: string;
@@ -25,9 +25,9 @@ export class ResultCache {
       this.#fetched = {};
       this.error = null;
     }
-    for (const { name, schema } of run.results) {
-      if (isMeasure(schema)) continue; // fetched when it is looked at
-      const key = [schema, run.status, run.resumes].join(" ");
+    for (const { name, schema, version } of run.results) {
+      if (isFetchedLate(schema)) continue; // fetched when it is looked at
+      const key = [schema, version, run.status, run.resumes].join(" ");
       if (this.#fetched[name]?.key !== key) void this.#fetch(run.id, name, key);
     }
   }

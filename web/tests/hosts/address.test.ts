@@ -13,6 +13,7 @@ describe("the state of the views in the address", () => {
     ["a late step", { step: 123_456 }],
     ["switches", { log: true, logGradient: false }],
     ["a stop of a trace", { tab: "trace", example: 0, position: 17, speed: 4, selected: "value:12:3,7" }],
+    ["a measure, its moment and what is set in its view", { kind: "x_test", step: 4, view: { unit: 3, layer: "a.b" } }],
     ["no smoothing", { smoothing: 0 }],
     ["numbers and axes", { smoothing: 0.87, axis: "time" }],
     [

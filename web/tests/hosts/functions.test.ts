@@ -16,9 +16,9 @@ describe("what was measured of a run's function", () => {
     ]);
     expect(found.map(({ stem }) => stem)).toEqual(["loss_landscape", "curvature"]);
     expect(found[0]?.moments).toEqual([
-      { name: "loss_landscape_epoch_0002", epoch: 2 },
-      { name: "loss_landscape_epoch_0010", epoch: 10 },
-      { name: "loss_landscape", epoch: null },
+      { name: "loss_landscape_epoch_0002", epoch: 2, version: "" },
+      { name: "loss_landscape_epoch_0010", epoch: 10, version: "" },
+      { name: "loss_landscape", epoch: null, version: "" },
     ]);
     expect(measuredIn("function", [])).toEqual([]);
   });

@@ -17,6 +17,7 @@ import { densityCurve, eigenvaluesOf, spanOf, stabilityOf } from "../../views/cu
 import { keptShare, rowOf, splitOf, strongest } from "../../views/input_jacobian/parts";
 import { coefficientsOf, importanceOf, linesOf, profileOf, scalesOf } from "../../views/local_linear_models/models";
 import {
+  commonDomain,
   cutOf,
   domainOf,
   gridOf,
@@ -108,6 +109,20 @@ function landscape(over: Partial<LandscapeResult> = {}): LandscapeResult {
 }
 
 describe("a loss landscape", () => {
+  it("has one range for all moments of a replay", () => {
+    const high = landscape({
+      loss: array(
+        Array.from({ length: 441 }, (_, at) => 7 + at / 441),
+        [21, 21],
+      ),
+    });
+    const grids = [landscape(), high].map((one) => gridOf(one, false));
+    expect(commonDomain(grids)).toEqual([0.1, 7 + 440 / 441]);
+    expect(commonDomain(grids.slice(0, 1))).toEqual(domainOf(grids[0]!));
+    const shown = show(LossLandscape, { result: landscape(), series: [landscape(), high] });
+    expect(shown.querySelector('[role="slider"], [role="img"]')?.outerHTML).toContain("from 0.1 to 8;");
+  });
+
   it("is drawn in logarithms where the losses span much", () => {
     expect(spansMuch(landscape())).toBe(true);
     const grid = gridOf(landscape(), true);

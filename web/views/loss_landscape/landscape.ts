@@ -37,6 +37,12 @@ export function domainOf(grid: Grid): Domain {
   return high > low ? [low, high] : [low, low + (Math.abs(low) || 1)];
 }
 
+/** The finite range of several, so that one colour means one loss in all of them. */
+export function commonDomain(grids: readonly Grid[]): Domain {
+  const each = grids.map(domainOf);
+  return [Math.min(...each.map(([low]) => low)), Math.max(...each.map(([, high]) => high))];
+}
+
 export interface PathPoint {
   readonly s: number;
   readonly t: number;
