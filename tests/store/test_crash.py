@@ -112,7 +112,7 @@ def test_dying_at_every_moment_of_a_rewind(runs_dir):
 _VICTIM = """
 import os, signal, sys, time
 import pyarrow as pa; pa.array([0])
-from pellucid.store import writer as module
+from pellucid.store import flushing as module
 from pellucid.store.writer import RunWriter
 
 runs, delays = sys.argv[1], [float(word) for word in sys.argv[2:]]

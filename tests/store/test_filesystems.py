@@ -8,7 +8,7 @@ import pytest
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem, _MockFileSystem
 
 from pellucid.errors import RunLockedError, RunNotFoundError, SettingsError, StorageError
-from pellucid.store import writer as writer_module
+from pellucid.store import flushing as flushing_module
 from pellucid.store.filesystem import LocalFolder, RemoteFolder, open_folder
 from pellucid.store.listing import find_run_folder
 from pellucid.store.run import Run, find_run, list_runs, open_run
@@ -65,7 +65,7 @@ def memory_uri():
 
 
 def test_a_run_on_an_fsspec_uri(memory_uri, steps, monkeypatch):
-    monkeypatch.setattr(writer_module, "FLUSH_INTERVAL_S", 0.02)
+    monkeypatch.setattr(flushing_module, "FLUSH_INTERVAL_S", 0.02)
     writer = RunWriter.create(memory_uri, name="Away", kind="watch")
     for first in range(0, 300, 10):
         steps(writer, first, 10)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pellucid.store import appender as appender_module
-from pellucid.store import writer as writer_module
+from pellucid.store import flushing as flushing_module
 from pellucid.store.run import open_run
 from pellucid.store.writer import RunWriter
 
@@ -46,13 +46,12 @@ class LifeOfARun(RuleBasedStateMachine):
     @precondition(lambda self: self.writer is not None)
     @rule()
     def merge(self) -> None:
-        self.writer._merge()
+        self.writer._flusher._merge()
 
     @precondition(lambda self: self.writer is not None)
     @rule()
     def die(self) -> None:
-        self.writer._closing.set()
-        self.writer._thread.join()
+        self.writer._flusher.stop()
         self.writer.become_inert()
         self.writer = None
         self.waiting = []
@@ -94,7 +93,7 @@ class LifeOfARun(RuleBasedStateMachine):
 @pytest.fixture(autouse=True)
 def _small_merges_and_no_flush_of_its_own(monkeypatch):
     monkeypatch.setattr(appender_module, "_FAN", 2)
-    monkeypatch.setattr(writer_module, "FLUSH_INTERVAL_S", 3600)
+    monkeypatch.setattr(flushing_module, "FLUSH_INTERVAL_S", 3600)
 
 
 TestLifeOfARun = LifeOfARun.TestCase

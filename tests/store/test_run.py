@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from pellucid.errors import RunCorruptedError, RunNotFoundError, RunTooNewError, SettingsError
 from pellucid.store import appender as appender_module
+from pellucid.store import flushing as flushing_module
 from pellucid.store import rows as rows_module
 from pellucid.store import segments as segments_module
-from pellucid.store import writer as writer_module
 from pellucid.store.rows import RowBuffer
 from pellucid.store.run import open_run
 from pellucid.store.segments import Segment, resolve_segments
@@ -139,7 +139,7 @@ def test_a_writer_goes_on_behind_damage(layered, monkeypatch):
         for step in range(30, 34):
             writer.append("steps", step=step)
             writer.flush()
-            writer._merge()
+            writer._flusher._merge()
     assert open_run(layered).table("steps")["step"].to_pylist() == list(range(10, 34))
 
 
@@ -186,7 +186,7 @@ def test_a_snapshot_survives_merging(layered, monkeypatch):
     with RunWriter.resume(layered) as writer:
         writer.append("steps", step=30)
         writer.flush()
-        writer._merge()
+        writer._flusher._merge()
     assert len(list((layered / "segments/steps").iterdir())) == 1
     assert run.table("steps", after=7)["step"].to_pylist() == list(range(7, 30))
 
@@ -209,7 +209,7 @@ def test_files_that_keep_vanishing_are_an_error_and_no_endless_loop(layered, mon
 
 def test_reading_all_the_while_it_is_written_and_merged(runs_dir, monkeypatch):
     monkeypatch.setattr(appender_module, "_FAN", 3)
-    monkeypatch.setattr(writer_module, "FLUSH_INTERVAL_S", 0.001)
+    monkeypatch.setattr(flushing_module, "FLUSH_INTERVAL_S", 0.001)
     writer = RunWriter.create(runs_dir, name="x", kind="fit")
     stop = threading.Event()
     faults: list[object] = []
@@ -246,8 +246,8 @@ def test_reading_all_the_while_it_is_written_and_merged(runs_dir, monkeypatch):
 
 
 def test_the_number_of_files_stays_small(writer):
-    appender = writer._tables["steps"]
-    with writer._io_lock:
+    appender = writer._flusher.tables["steps"]
+    with writer._flusher.io_lock:
         for step in range(600):
             appender.buffer.append({"step": step, "loss": 1 / (step + 1)})
             appender.flush()
@@ -258,8 +258,8 @@ def test_the_number_of_files_stays_small(writer):
 
 def test_sealed_segments_are_not_merged_again(writer, monkeypatch):
     monkeypatch.setattr(appender_module, "_SEALED_BYTES", 1)
-    appender = writer._tables["steps"]
-    with writer._io_lock:
+    appender = writer._flusher.tables["steps"]
+    with writer._flusher.io_lock:
         for step in range(20):
             appender.buffer.append({"step": step})
             appender.flush()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, cast
 
 import numpy as np
@@ -17,11 +19,24 @@ from pellucid.errors import SettingsError
 from pellucid.store.segments import concatenate
 from pellucid.store.tables import TABLES
 
-__all__ = ["RowBuffer"]
+__all__ = ["BlockLayout", "RowBuffer"]
 
 _MOST_ENTRIES = 200_000
 _MOST_LABELS = 30_000
 """Distinct labels of a column; the tables' 16-bit codes end not far beyond."""
+
+
+@dataclass(frozen=True, eq=False)
+class BlockLayout:
+    """What the blocks of figures that one source brings step after step have in common.
+
+    Attributes:
+        columns: The numeric columns that a block fills, in order.
+        labels: The label columns, one label a row of the block.
+    """
+
+    columns: tuple[str, ...]
+    labels: Mapping[str, Sequence[str]]
 
 
 class RowBuffer:
@@ -37,7 +52,8 @@ class RowBuffer:
         """Rows given up because the writing thread was stuck for too long."""
         self.problems: list[str] = []
         """What could not be converted; taken and cleared by the writer."""
-        self._entries: deque[dict[str, Any] | _Block] = deque()
+        self._entries: deque[dict[str, Any] | _Block | _Figures] = deque()
+        self._codes: dict[int, tuple[BlockLayout, dict[str, pa.DictionaryArray]]] = {}
         self._labels: dict[str, set[str]] = {}
         self._copies = any(pa.types.is_fixed_size_list(kind) for kind in TABLES[table].types)
 
@@ -64,28 +80,70 @@ class RowBuffer:
         if length:
             self._take(_Block({name: _copied(value, length) for name, value in columns.items()}, length))
 
-    def _take(self, entry: dict[str, Any] | _Block) -> None:
+    def extend_block(self, layout: BlockLayout, step: int, values: np.ndarray, given: np.ndarray) -> None:
+        """Take the figures of one step, a row a label; they belong to the buffer from now on.
+
+        Args:
+            layout: The columns; the same object again and again, since what it says is looked at once.
+            step: The step's number.
+            values: One row a label, one column a name of the layout.
+            given: Which values there are; a row without any is left out.
+        """
+        if id(layout) not in self._codes and not {*layout.columns, *layout.labels} <= self.names:
+            raise self._unknown(dict.fromkeys([*layout.columns, *layout.labels]))
+        self._take(_Figures(layout, step, values, given))
+
+    def _take(self, entry: dict[str, Any] | _Block | _Figures) -> None:
         if len(self._entries) >= _MOST_ENTRIES:
             oldest = self._entries.popleft()
-            self.lost += oldest.length if isinstance(oldest, _Block) else 1
+            self.lost += 1 if isinstance(oldest, dict) else oldest.length
         self._entries.append(entry)
 
     def drain(self) -> pa.Table | None:
         """Take out what is there now, as columns; None if there is nothing."""
         taken = [self._entries.popleft() for _ in range(len(self._entries))]
         parts: list[pa.Table] = []
-        rows: list[dict[str, Any]] = []
-        for entry in taken:
-            if isinstance(entry, dict):
-                rows.append(entry)
-                continue
-            if rows:
-                parts.append(self._columns_of(rows))
-                rows = []
-            parts.append(self._table(entry.columns, entry.length))
-        if rows:
-            parts.append(self._columns_of(rows))
+        for _, group in groupby(taken, key=_kind_of):
+            entries = list(group)
+            if isinstance(entries[0], dict):
+                parts.append(self._columns_of(cast("list[dict[str, Any]]", entries)))
+            elif isinstance(entries[0], _Figures):
+                parts.append(self._columns_of_figures(entries[0].layout, cast("list[_Figures]", entries)))
+            else:
+                parts += [self._table(block.columns, block.length) for block in cast("list[_Block]", entries)]
         return concatenate(parts, self.table) if parts else None
+
+    def _columns_of_figures(self, layout: BlockLayout, blocks: list[_Figures]) -> pa.Table:
+        values = np.concatenate([block.values for block in blocks])
+        given = np.concatenate([block.given for block in blocks])
+        kept = given.any(axis=1)
+        steps = np.repeat([block.step for block in blocks], [block.length for block in blocks])
+        arrays: dict[str, pa.Array] = {"step": pa.array(steps[kept])}
+        for name, codes in self._codes_of(layout).items():
+            rows = np.concatenate([np.arange(block.length) for block in blocks])[kept]
+            arrays[name] = codes.take(pa.array(rows))
+        schema = TABLES[self.table]
+        for place, name in enumerate(layout.columns):
+            there = given[kept, place]
+            numbers = values[kept, place]
+            kind = np.dtype(schema.field(name).type.to_pandas_dtype())
+            if kind.kind == "i":
+                numbers = np.where(there, numbers, 0)
+            arrays[name] = pa.array(numbers.astype(kind), mask=~there)
+        length = int(kept.sum())
+        columns = [
+            arrays[field.name].cast(field.type) if field.name in arrays else pa.nulls(length, field.type)
+            for field in schema
+        ]
+        return pa.Table.from_arrays(columns, schema=schema)
+
+    def _codes_of(self, layout: BlockLayout) -> dict[str, pa.DictionaryArray]:
+        """The label columns of one block."""
+        if id(layout) not in self._codes:
+            fields = {name: TABLES[self.table].field(name) for name in layout.labels}
+            codes = {name: self._array(list(labels), fields[name]) for name, labels in layout.labels.items()}
+            self._codes[id(layout)] = layout, codes  # the layout is kept, so that its id stays its own
+        return self._codes[id(layout)][1]
 
     def _columns_of(self, rows: list[dict[str, Any]]) -> pa.Table:
         names = {name for row in rows for name in row}
@@ -151,6 +209,21 @@ class _Block:
     def __init__(self, columns: dict[str, Any], length: int) -> None:
         self.columns = columns
         self.length = length
+
+
+class _Figures:
+    """The figures of one step, as they come."""
+
+    __slots__ = ("given", "layout", "length", "step", "values")
+
+    def __init__(self, layout: BlockLayout, step: int, values: np.ndarray, given: np.ndarray) -> None:
+        self.layout, self.step, self.values, self.given = layout, step, values, given
+        self.length = len(values)
+
+
+def _kind_of(entry: dict[str, Any] | _Block | _Figures) -> int:
+    """Equal for entries that become columns together."""
+    return id(entry.layout) if isinstance(entry, _Figures) else 1 if isinstance(entry, _Block) else 0
 
 
 def _is_sequence(value: Any) -> bool:

@@ -23,26 +23,24 @@ import pyarrow as pa
 
 from pellucid import __version__
 from pellucid.errors import RunCorruptedError, RunError, RunNotFoundError, SettingsError, StorageError
-from pellucid.store.appender import TableAppender
 from pellucid.store.creation import create_run_folder
 from pellucid.store.filesystem import Folder, LocalFolder, explain_storage_error, open_folder
+from pellucid.store.flushing import Flusher
 from pellucid.store.locations import check_relative_path, is_uri
 from pellucid.store.lock import WriterLock, acquire_lock
-from pellucid.store.manifest import MANIFEST_FILE, RunManifest, read_manifest, utc_now
+from pellucid.store.manifest import RunManifest, read_manifest, utc_now
 from pellucid.store.rewind import finish_rewind, rewind_tables
 from pellucid.store.segments import list_segments, read_segment, resolve_segments
 from pellucid.store.tables import TABLES
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pellucid.results.base import Result
+    from pellucid.store.rows import BlockLayout
 
-__all__ = ["FLUSH_INTERVAL_S", "RunWriter"]
+__all__ = ["RunWriter"]
 
-FLUSH_INTERVAL_S = 0.4
-"""Rows are on disk after this time, and that of writing them."""
-
-_LONGEST_PAUSE_S = 5.0
-"""Between two attempts to write while the disk is full."""
 _OWN_FIELDS = {"id", "created_at", "updated_at", "status", "schema", "version", "resumes"}
 _SETTABLE = frozenset(each.name for each in dataclasses.fields(RunManifest)) - _OWN_FIELDS
 
@@ -60,21 +58,15 @@ class RunWriter:
     def __init__(self, folder: Folder, manifest: RunManifest, lock: WriterLock, token: str) -> None:
         self.elapsed_before_s = 0.0
         """Time recorded before this writer took over, to be added to its own ``time_s``."""
-        self.problem = ""
-        """Why the last attempt to write failed; empty while all is well."""
         self._folder = folder
         self._manifest = manifest
-        self._written: RunManifest | None = None
         self._lock = lock
-        self._tables = {table: TableAppender(folder, table, token) for table in TABLES}
-        self._buffers = {table: appender.buffer for table, appender in self._tables.items()}
+        self._flusher = Flusher(folder, token, lock, self._current_manifest, self.elapsed_s)
+        self._buffers = {table: appender.buffer for table, appender in self._flusher.tables.items()}
         self._manifest_lock = threading.Lock()
-        self._io_lock = threading.RLock()
         self._began = time.monotonic()
-        self._closing = threading.Event()
         self._closed = False
         self._inert = False
-        self._thread: threading.Thread | None = None
 
     @classmethod
     def create(
@@ -120,7 +112,7 @@ class RunWriter:
         except OSError as error:
             raise explain_storage_error(error, str(runs_dir)) from error
         writer = cls(folder, manifest, lock, token)
-        writer._written = manifest
+        writer._flusher.written = manifest
         return writer._start()
 
     @classmethod
@@ -160,18 +152,17 @@ class RunWriter:
         finish_rewind(self._folder)
         if after_step is not None:
             rewind_tables(self._folder, token, after_step)
-        for appender in self._tables.values():
+        for appender in self._flusher.tables.values():
             appender.take_over()
         self.elapsed_before_s = _last_time_s(self._folder)
         self._manifest = dataclasses.replace(
             self._manifest, status="running", message="", resumes=self._manifest.resumes + 1, version=__version__
         )
-        self._write_manifest()
+        self._flusher.write_manifest()
 
     def _start(self) -> RunWriter:
         pa.array([0])  # imports pandas, which must happen neither in the flushing thread nor while Python shuts down
-        self._thread = threading.Thread(target=self._work, name=f"pellucid-{self.id}", daemon=True)
-        self._thread.start()
+        self._flusher.start(f"pellucid-{self.id}")
         _OPEN_WRITERS.add(self)
         return self
 
@@ -200,6 +191,16 @@ class RunWriter:
     def manifest(self) -> RunManifest:
         """The manifest as it stands now, written or not."""
         return self._manifest
+
+    @property
+    def problem(self) -> str:
+        """Why the last attempt to write failed; empty while all is well."""
+        return self._flusher.problem
+
+    @property
+    def spent_s(self) -> float:
+        """Processor time that the writing thread took so far."""
+        return self._flusher.spent_s
 
     @property
     def closed(self) -> bool:
@@ -235,6 +236,21 @@ class RunWriter:
             self._refuse(table)
         else:
             buffer.extend(columns)
+
+    def extend_block(self, table: str, layout: BlockLayout, step: int, values: np.ndarray, given: np.ndarray) -> None:
+        """Add the figures of one step, a row a label of ``layout``: the cheapest way for many rows at every step.
+
+        The arrays belong to the writer from now on; see ``RowBuffer.extend_block``.
+
+        Raises:
+            SettingsError: there is no such table or column.
+            RunError: the writer is closed.
+        """
+        buffer = self._buffers.get(table)
+        if buffer is None:
+            self._refuse(table)
+        else:
+            buffer.extend_block(layout, step, values, given)
 
     def _refuse(self, table: str) -> None:
         if self._inert:
@@ -290,72 +306,11 @@ class RunWriter:
         """Write everything now. If that fails, nothing is raised: ``problem`` says why, and it is tried again."""
         if self._inert:
             return
-        with self._io_lock:
-            # Events last in, first out: what happened is known before its effects. Each table by itself, so that rows
-            # leave the callers' buffers, and memory is bounded, also while nothing can be written.
-            attempts = [self._tables[table].flush for table in reversed(TABLES)]
-            failed: OSError | None = None
-            for attempt in [*attempts, self._write_manifest, self._lock.beat]:
-                try:
-                    attempt()
-                except OSError as error:
-                    failed = error
-            if failed is not None:
-                self._report(explain_storage_error(failed, self.location).message)
-            else:
-                self._recover()
+        self._flusher.flush()
 
-    def _write_manifest(self) -> None:
+    def _current_manifest(self) -> RunManifest:
         with self._manifest_lock:
-            manifest = self._manifest
-        if manifest is self._written:
-            return
-        stamped = dataclasses.replace(manifest, updated_at=utc_now())
-        self._folder.write(MANIFEST_FILE, stamped.to_bytes())
-        self._written = manifest
-
-    def _report(self, problem: str) -> None:
-        """Say once, in the run itself, that writing fails; the event is written with the rows that wait."""
-        if not self.problem:
-            self._event(f"{problem}; rows wait in memory")
-        self.problem = problem
-
-    def _recover(self) -> None:
-        self.problem = ""
-        for appender in self._tables.values():
-            lost = appender.lost + appender.buffer.lost
-            appender.lost = appender.buffer.lost = 0
-            if lost:
-                self._event(f"{lost} rows of {appender.table} were lost: they could not be written for too long")
-            problems, appender.buffer.problems = appender.buffer.problems, []
-            for problem in dict.fromkeys(problems):
-                self._event(problem)
-
-    def _event(self, message: str) -> None:
-        self._tables["events"].buffer.append(
-            {"step": self._manifest.step or 0, "time_s": self.elapsed_s(), "kind": "storage", "message": message}
-        )
-
-    def _work(self) -> None:
-        """The daemon thread: flush, merge, sleep."""
-        pause = FLUSH_INTERVAL_S
-        while not self._closing.wait(pause):
-            try:
-                self.flush()
-                self._merge()
-            except Exception as error:  # the watched training must go on, whatever happens here
-                self._report(f"{type(error).__name__}: {error}")
-            pause = min(2 * pause, _LONGEST_PAUSE_S) if self.problem else FLUSH_INTERVAL_S
-
-    def _merge(self) -> None:
-        for appender in self._tables.values():
-            with self._io_lock:
-                if self._closed:
-                    return
-                try:
-                    appender.merge()
-                except OSError as error:
-                    self._report(explain_storage_error(error, self.location).message)
+            return self._manifest
 
     def close(self, status: Literal["finished", "stopped", "failed"] = "finished", message: str = "") -> None:
         """Write what is left, say how the run ended, and let go of it. A second call does nothing.
@@ -365,22 +320,19 @@ class RunWriter:
         """
         if self.closed:
             return
-        self._closing.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
-        with self._io_lock:
+        self._flusher.stop()
+        with self._flusher.io_lock:
             self._buffers = {}
             self._closed = True
             self._manifest = dataclasses.replace(self._manifest, status=status, message=message)
-            self.flush()
+            self._flusher.flush()
             if not self.problem:
-                self.flush()  # events that the first one caused
+                self._flusher.flush()  # events that the first one caused
             self._lock.release()
         _OPEN_WRITERS.discard(self)
-        waiting = sum(appender.pending_rows for appender in self._tables.values())
         if self.problem:
             raise StorageError(
-                f"{self.problem}: the last {waiting} rows of the run could not be written",
+                f"{self.problem}: the last {self._flusher.waiting_rows} rows of the run could not be written",
                 place=self.location,
                 remedy="free some space; what was written before is kept, and `pellucid open` shows it",
             )
