@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pellucid.core.tensor_summary import fetch
+from pellucid.core.transfer import fetch
 from pellucid.results.watched_script import TensorFacts
 
 __all__ = ["SeenTensor", "TensorBook"]
@@ -51,6 +51,11 @@ class TensorBook:
         self._latest: dict[int, int] = {}
         self._figures: list[list[float] | Tensor | None] = []
         self._held_bytes = 0
+        self._closed = False
+
+    def close(self) -> None:
+        """Take down no more figures: the step is a long one."""
+        self._closed = True
 
     def see(self, tensor: Tensor, *, overwritten: bool = False) -> SeenTensor:
         """Take a tensor down as it stands now; one just overwritten keeps the figures of before, if they are known."""
@@ -120,7 +125,7 @@ class TensorBook:
         number = self._versions.get((key, version))
         if number is None:
             number = len(self._figures)
-            self._figures.append(_figures(tensor))
+            self._figures.append(None if self._closed else _figures(tensor))
             self._versions[key, version] = number
         self._latest[key] = number
         return number
