@@ -11,6 +11,7 @@ import numpy as np
 from pellucid.diagnosis.curves import LossCurve, read_curve
 from pellucid.diagnosis.input_scale import InputScale, input_scale
 from pellucid.diagnosis.outcome import Outcome, judge_outcome
+from pellucid.diagnosis.phases import Phases
 from pellucid.diagnosis.rates import Rate, read_rate
 from pellucid.diagnosis.records import Records, RunRecords
 from pellucid.diagnosis.series import EMPTY, Series
@@ -225,6 +226,11 @@ class Evidence:
     def input_scale(self) -> InputScale:
         """The scale of the training inputs' columns."""
         return input_scale(self)
+
+    @cached_property
+    def phases(self) -> Phases:
+        """Training and evaluation examples beside each other."""
+        return Phases(self)
 
     # -- what there is -----------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from pellucid.results.watched_script import ExamplesSeen
 
-__all__ = ["reference_score"]
+__all__ = ["reference_score", "transferred_score"]
 
 _NAN = float("nan")
 _LEAST_ROWS = 40
@@ -38,6 +38,31 @@ def reference_score(seen: ExamplesSeen, task: str) -> float:
     elif targets.ndim == 2 and targets.shape[1] == 1:
         targets = targets[:, 0]
     return max(_cross_validated(model, inputs, targets, task) for model in _models(task))
+
+
+def transferred_score(source: ExamplesSeen, target: ExamplesSeen, task: str) -> float:
+    """What a forest fitted to one sample of examples reaches on another; nan where there is too little of either.
+
+    Args:
+        source: Fitted to.
+        target: Scored on.
+        task: As ``Outcome.task``.
+    """
+    (inputs, targets), (others, aims) = _usable(source), _usable(target)
+    if min(len(inputs), len(others)) < _LEAST_ROWS or inputs.shape[1] != others.shape[1]:
+        return _NAN
+    targets, aims = _as_scored(targets, task), _as_scored(aims, task)
+    if targets.shape[1:] != aims.shape[1:] or (task in ("classes", "binary") and len(np.unique(targets)) < 2):
+        return _NAN
+    predicted = np.asarray(_models(task)[0].fit(inputs, targets).predict(others))
+    return _score(predicted, aims, task)
+
+
+def _as_scored(targets: np.ndarray, task: str) -> np.ndarray:
+    """Class numbers of one-hot rows, numbers without their second axis of one."""
+    if task in ("classes", "binary"):
+        return targets.argmax(axis=1) if targets.ndim == 2 and targets.shape[1] > 1 else targets.reshape(-1).round()
+    return targets[:, 0] if targets.ndim == 2 and targets.shape[1] == 1 else targets
 
 
 def _usable(seen: ExamplesSeen) -> tuple[np.ndarray, np.ndarray]:
