@@ -88,6 +88,20 @@ def test_checkpoints_are_measured_in_one_plane_and_aligned(runs) -> None:
     assert all(np.array_equal(one.lines, results[0].lines) for one in results)
 
 
+def test_classes_of_all_checkpoints_are_drawn_as_those_of_the_last_network(runs) -> None:
+    (final,) = json.loads(_call("classes", "latest", "--runs-dir", runs, "--json"))["results"]
+    said = json.loads(_call("classes", "latest", "--checkpoints", "--runs-dir", runs, "--json"))
+    run = open_run("latest", runs)
+    last = run.result(final["name"])
+    results = [run.result(one["name"]) for one in said["results"]]
+    assert len(results) > 1
+    for one in results:
+        assert one.axes == pytest.approx(last.axes, abs=1e-12)
+        assert one.point_classes.tolist() == last.point_classes.tolist()
+    # In these axes a picture is the class coordinates along them, whatever network it is of.
+    assert results[0].points == pytest.approx(results[0].point_places @ last.axes, abs=1e-5)
+
+
 def test_planes_by_name_number_and_layer(runs) -> None:
     examples = load_run_examples(open_run("latest", runs))
     names = examples.feature_names

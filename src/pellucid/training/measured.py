@@ -69,7 +69,7 @@ def measure_run(run: Run, request: Request, *, checkpoints: bool = False) -> Ite
     previous: Result | None = None
     for name in checkpoint_names(run):
         model, _ = load_network(run, f"checkpoints/{name}")
-        moment = replace(found, examples=replace(examples, model=model), previous=previous)
+        moment = replace(found, examples=replace(examples, model=model), previous=previous, last=examples.model)
         previous = measure(moment, plane, request)
         yield f"{_name_of(previous)}_{name.partition('.')[0].replace('-', '_')}", previous
 

@@ -49,10 +49,16 @@ def _layers(found: MeasuredRun, _plane: Any, request: Request) -> Result:
 
 
 def _classes(found: MeasuredRun, _plane: Any, _request: Request) -> Result:
+    """A checkpoint's classes stand around the picture as the last network's do, so that a replay moves smoothly."""
     from pellucid.lenses.class_geometry import measure_class_geometry
 
     data = labelled_examples(found)
-    return measure_class_geometry(found.model, data, class_names=found.examples.classes or (), split=found.split)
+    order = None
+    if found.last is not None:
+        order = measure_class_geometry(found.last, data, points=0, rotate=False).order.tolist()
+    return measure_class_geometry(
+        found.model, data, class_names=found.examples.classes or (), split=found.split, order=order
+    )
 
 
 def _calibration(found: MeasuredRun, _plane: Any, request: Request) -> Result:

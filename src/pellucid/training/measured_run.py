@@ -81,6 +81,7 @@ class MeasuredRun:
         split: Which.
         loss: Its training loss, the mean over a batch.
         previous: The same measure of the checkpoint before, for what is aligned across time.
+        last: The network as it ended, where a checkpoint is measured, for what is drawn as that one.
     """
 
     run: Run
@@ -88,6 +89,7 @@ class MeasuredRun:
     split: str
     loss: nn.Module
     previous: Result | None = None
+    last: nn.Module | None = None
 
     @property
     def model(self) -> nn.Module:
