@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from pellucid.capture.piecewise import PiecewiseProgram
@@ -57,10 +57,16 @@ class ResumableProgram:
         work: About what one point costs from the start to the end, in multiplications of a matrix product.
     """
 
-    def __init__(self, program: PiecewiseProgram, moving: list[bool], cuts: list[_Cut], work: int) -> None:
-        self.program, self._moving, self._cuts = program, moving, cuts
+    def __init__(self, program: PiecewiseProgram, record: _Record, cuts: list[_Cut]) -> None:
+        self.program, self._record, self._cuts = program, record, cuts
         self.sizes = [*(cut.size for cut in cuts), program.outputs]
-        self.work = work
+        self.work = sum(record.works)
+
+    def on(self, network: nn.Module) -> ResumableProgram:
+        """The same program run by a copy of the network."""
+        found = ResumableProgram(self.program.on(network), self._record, self._cuts)
+        found._dimension = self._dimension
+        return found
 
     @torch.no_grad()
     def start(self, points: Tensor, kink: int) -> Tensor:
@@ -76,7 +82,7 @@ class ResumableProgram:
     def entries(self, state: Tensor, kink: int) -> Tensor:
         """What decides where a kink bends, from the state before it."""
         place = self._cuts[kink].place
-        walk = _Walk(self._moving, self._given(state, kink, copied=False), place, place)
+        walk = _Walk(self._record, self._given(state, kink, copied=False), place, place)
         self._walk(walk, self._nowhere(len(state)))
         return walk.entries
 
@@ -88,7 +94,7 @@ class ResumableProgram:
         if points is None:
             assert state is not None
             points = self._nowhere(len(state))
-        walk = _Walk(self._moving, given, start, stop, () if last else self._cuts[to].alive)
+        walk = _Walk(self._record, given, start, stop, () if last else self._cuts[to].alive)
         outputs = self._walk(walk, points)
         if last:
             return outputs
@@ -130,7 +136,7 @@ def read_resumable(program: PiecewiseProgram, points: Tensor, worth: float = 0.0
         worth: None also where the network's work for one point is less than this for each number of its states.
     """
     try:
-        record = _read(program, points[:3])
+        record = _read(program, points[:7])
         if record is None:
             return None
         found = _resumable(program, record)
@@ -171,7 +177,7 @@ def _resumable(program: PiecewiseProgram, record: _Record) -> ResumableProgram |
                     alive[source] = record.shapes[source]
         alive = dict(sorted(alive.items()))
         cuts.append(_Cut(place, alive, sum(_count(shape) for shape in alive.values())))
-    return ResumableProgram(program, record.moving, cuts, sum(record.works))
+    return ResumableProgram(program, record, cuts)
 
 
 @torch.no_grad()
@@ -281,12 +287,20 @@ class _Walk(_Counting):
     """Runs the operations between two places; those before only tell their shapes, or what they were given."""
 
     def __init__(
-        self, moving: Sequence[bool], given: Mapping[int, Tensor], start: int, stop: int, keep: Any = ()
+        self, record: _Record, given: Mapping[int, Tensor], start: int, stop: int, keep: Any = ()
     ) -> None:
         super().__init__()
         self.kept: dict[int, Tensor] = {}
         self.entries = torch.empty(0)
-        self._moving, self._given, self._start, self._stop, self._keep = moving, given, start, stop, keep
+        self._record, self._given, self._start, self._stop, self._keep = record, given, start, stop, keep
+
+    def _skip(self, func: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
+        """What an operation gives, without its numbers."""
+        shape = self._record.shapes.get(self.place)
+        given = args[0] if args else None
+        if shape is not None and isinstance(given, Tensor) and given.device.type == "meta" and given.dim():
+            return torch.empty(len(given), *shape, dtype=given.dtype, device="meta")
+        return func(*map_tensors(args, _without_numbers), **map_tensors(dict(kwargs), _without_numbers))
 
     def run(self, facts: FunctionFacts, func: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
         """Run one operation, or skip it."""
@@ -297,8 +311,8 @@ class _Walk(_Counting):
             raise _Reached
         if place in self._given:
             result = self._given[place]
-        elif place < self._start and self._moving[place]:
-            result = func(*map_tensors(args, _without_numbers), **map_tensors(dict(kwargs), _without_numbers))
+        elif place < self._start and self._record.moving[place]:
+            result = self._skip(func, args, kwargs)
         else:
             result = func(*args, **kwargs)
         if place in self._keep:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,8 +19,10 @@ from pellucid.core.planar_mesh import PlanarMesh
 
 __all__ = ["CarriedStates"]
 
-_NUMBERS = 1 << 21
+_NUMBERS = 1 << 18
 """How many numbers of states are computed at once."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(eq=False)
@@ -52,12 +58,22 @@ class CarriedStates:
         points: From (s, t) to points of the network's space.
         cells: The first cells: the rectangle.
         room: How many bytes of states to keep; what is not kept is computed again where it is needed.
+        workers: How many threads may ask at once; each runs a network of its own.
     """
 
     def __init__(
-        self, resumable: ResumableProgram, points: Callable[[np.ndarray], Tensor], cells: PlanarMesh, *, room: int
+        self,
+        resumable: ResumableProgram,
+        points: Callable[[np.ndarray], Tensor],
+        cells: PlanarMesh,
+        *,
+        room: int,
+        workers: int = 1,
     ) -> None:
-        self.resumable, self._room = resumable, room
+        self.resumable, self._room, self.workers = resumable, room, workers
+        self._free: SimpleQueue[ResumableProgram] = SimpleQueue()
+        for number in range(workers):
+            self._free.put(resumable.on(copy.deepcopy(resumable.program.network)) if number else resumable)
         low, high = cells.xy.min(0), cells.xy.max(0)
         frame = np.array([low, [high[0], low[1]], [low[0], high[1]]])
         start = resumable.start(points(frame), 0).numpy()
@@ -76,17 +92,46 @@ class CarriedStates:
             kept = np.empty((len(cells.xy), size))
         corners = widest_corners(cells.xy, cells.ring_start, cells.ring_vertex)
         owners = owners_of_vertices(cells, parents)
-        self.levels.append(_Level(kink, cells.xy, corners, owners, kept, np.zeros(len(cells.xy), bool)))
+        if self.levels:  # vertices that keep their numbers are kept once
+            before = self.levels[-1].xy
+            if np.array_equal(before, cells.xy[: len(before)]):
+                for level in self.levels:
+                    level.xy = cells.xy if level.xy is before else level.xy
+        self.levels.append(_Level(kink, cells.xy, corners, owners, kept, np.zeros(0 if kept is None else len(cells.xy), bool)))
 
     def entries_at_vertices(self, vertices: np.ndarray) -> Tensor:
         """What decides where the present kink bends, at vertices of its cells."""
         level = self.levels[-1]
-        return self.resumable.entries(torch.from_numpy(self.at_vertices(vertices)), level.kink)
+        state = torch.from_numpy(self.at_vertices(vertices))
+        return self._with_a_network(lambda network: network.entries(state, level.kink))
 
     def entries_inside(self, xy: np.ndarray, owners: np.ndarray) -> Tensor:
         """The same at points in cells of the present level."""
         level = self.levels[-1]
-        return self.resumable.entries(torch.from_numpy(self._inside(len(self.levels) - 1, xy, owners)), level.kink)
+        state = torch.from_numpy(self._inside(len(self.levels) - 1, xy, owners))
+        return self._with_a_network(lambda network: network.entries(state, level.kink))
+
+    def outputs(self) -> np.ndarray:
+        """The network's outputs at all vertices, once every kink has cut."""
+        here = self.levels[-1]
+        found, step = np.empty((len(here.xy), self.resumable.sizes[-1])), 8192
+        order = np.argsort(here.owners, kind="stable")  # neighbours follow from the same states
+        parts = [order[first : first + step] for first in range(0, len(order), step)]
+
+        def run(part: np.ndarray) -> None:
+            found[part] = self.at_vertices(part)
+
+        with ThreadPoolExecutor(self.workers) as pool:
+            for _ in pool.map(run, parts):
+                pass
+        return found
+
+    def _with_a_network(self, what: Callable[[ResumableProgram], _T]) -> _T:
+        network = self._free.get()
+        try:
+            return what(network)
+        finally:
+            self._free.put(network)
 
     def at_vertices(self, vertices: np.ndarray, level: int = -1) -> np.ndarray:
         """The states at vertices of a level's cells; of the last level by default."""
@@ -110,8 +155,11 @@ class CarriedStates:
         for first in range(0, len(vertices), step):
             some = vertices[first : first + step]
             state = torch.from_numpy(self._inside(level - 1, here.xy[some], here.owners[some]))
-            found[first : first + step] = self.resumable.advance(state, before.kink, here.kink).numpy()
+            found[first : first + step] = self._advance(state, before.kink, here.kink)
         return found
+
+    def _advance(self, state: Tensor, kink: int, to: int) -> np.ndarray:
+        return self._with_a_network(lambda network: network.advance(state, kink, to)).numpy()
 
     def _inside(self, level: int, xy: np.ndarray, owners: np.ndarray) -> np.ndarray:
         """The states at points in cells of a level."""

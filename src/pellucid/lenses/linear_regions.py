@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -29,8 +28,11 @@ _SAMPLES = 12
 _WORTH = 350.0
 """From how much work for a number of a state it pays to carry states on instead of running the network again."""
 
+_DEAR = 350.0
+"""From how much work for a number of a state it pays to keep states."""
+
 _ROOM = 1 << 30
-"""How many bytes of states are kept from kink to kink."""
+"""How many bytes of them are kept from kink to kink."""
 
 
 def measure_linear_regions(
@@ -81,26 +83,26 @@ def measure_linear_regions(
         return _result(model, slice_, program, place, _Cut(mesh, batched), outputs=True, check=False, linearised=error)
     program.require_piecewise()
     cells = rectangle(place.low, place.high)
-    states = _states(program, place, cells)
-    with batches_at_once() if states is None else nullcontext(1) as workers:
-        cut = _Cut(cells, place.batched(program, workers), states)
+    with batches_at_once() as workers:
+        cut = _Cut(cells, place.batched(program, workers), _states(program, place, cells, workers))
         stages = read_stages(program)
         for stage in stages:
             cut.run(stage, place, max_cells, ending=outputs and stage is stages[-1])
         return _result(model, slice_, program, place, cut, outputs=outputs, check=check and outputs, linearised=0.0)
 
 
-def _states(program: PiecewiseProgram, place: _Place, cells: PlanarMesh) -> CarriedStates | None:
+def _states(program: PiecewiseProgram, place: _Place, cells: PlanarMesh, workers: int) -> CarriedStates | None:
     """The states to carry from kink to kink; None where running the whole network again costs less, or is the only way.
 
-    It costs less for networks with convolutions, which are slow in float64, and for dense layers of a thousand units.
+    It costs less for few or narrow dense layers; convolutions are slow in float64.
     """
     if not program.kinks:
         return None
     resumable = read_resumable(program, place.samples()[:: _SAMPLES - 1], _WORTH)
     if resumable is None:
         return None
-    return CarriedStates(resumable, place.points, cells, room=_ROOM)
+    room = _ROOM if resumable.work >= _DEAR * sum(resumable.sizes) else 0
+    return CarriedStates(resumable, place.points, cells, room=room, workers=workers)
 
 
 class _Place:
@@ -134,8 +136,6 @@ class _Cut:
 
     def __init__(self, mesh: PlanarMesh, batched: BatchedProgram, states: CarriedStates | None = None) -> None:
         self.mesh, self.batched, self.states = mesh, batched, states
-        # Blocks are evaluated ahead; states only one by one.
-        self._ahead = batched.workers if batched.workers > 1 else int(torch.get_num_threads() > 1)
         self.patterns: list[RegionPatterns] = []
         self.counts: list[int] = []
         self.first = 0
@@ -161,7 +161,7 @@ class _Cut:
         mesh, self.mesh = self.mesh, rectangle((0.0, 0.0), (1.0, 1.0))  # nothing else holds the coarser cells now
         found = divide(
             mesh, evaluate, scale, extent=place.extent, offset=self.first, max_cells=max_cells,
-            ahead=self._ahead,
+            ahead=self.batched.workers if self.batched.workers > 1 else 0,
         )  # fmt: skip
         del mesh
         self.mesh = found.mesh
@@ -246,7 +246,7 @@ def _result(
         values = (
             cut.batched.outputs(mesh.xy, cut.outputs)
             if known is None
-            else known.at_vertices(np.arange(len(mesh.xy)))
+            else known.outputs()
         )
     return LinearRegions(
         model=type(model).__name__,
