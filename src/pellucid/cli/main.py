@@ -19,6 +19,8 @@ from pellucid.cli.measure import measure_command
 from pellucid.cli.open import open_command
 from pellucid.cli.predict import predict_command
 from pellucid.cli.report import report_command
+from pellucid.cli.run import SETTINGS as RUN_SETTINGS
+from pellucid.cli.run import run_command, run_main
 from pellucid.cli.runs import runs_command
 from pellucid.cli.trace import trace_command
 from pellucid.errors import PellucidError
@@ -34,6 +36,7 @@ app = typer.Typer(
 )
 app.command("fit")(fit_command)
 app.command("predict")(predict_command)
+app.command("run", context_settings=RUN_SETTINGS)(run_command)
 app.command("trace")(trace_command)
 app.command("measure")(measure_command)
 app.command("runs")(runs_command)
@@ -68,10 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 1 for an error of the user's, 2 for wrong usage, 70 for one of ours, 130 for Ctrl-C.
     """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["run"]:
+        return run_main(words[1:])  # what is a script's own is left alone: its environment, its options, its Ctrl-C
     # Read when torch is loaded, which is later: a thread that waits for another gives its core away instead of spinning
     # on it. On a machine that does nothing else that costs little; on a busy one it makes training twice as fast.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:
         app([word for word in words if word != "--debug"], prog_name="pellucid")

@@ -1,0 +1,290 @@
+"""Where torch tells of a script: its own hooks where there are some, a wrapped function of torch's where there are none.
+
+Nothing of the person's is touched, and at the end everything of torch's is as before.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer, lr_scheduler
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader
+from torch.utils.data.dataloader import _BaseDataLoaderIter
+
+__all__ = ["Taps", "TapsListener"]
+
+
+class TapsListener(Protocol):
+    """Who is told. Every method is guarded already, and is called while ``is_listening`` only."""
+
+    updates: int
+    """How often an optimiser has stepped."""
+
+    def is_listening(self) -> bool:
+        """Whether this thread and process are watched."""
+        ...
+
+    def backward_begins(self, loss: Any) -> None:
+        """``torch.autograd.backward`` is called."""
+        ...
+
+    def backward_ends(self, loss: Any) -> None:
+        """It has returned or failed."""
+        ...
+
+    def optimizer_made(self, optimizer: Optimizer) -> None:
+        """Made by the running line."""
+        ...
+
+    def scheduler_made(self, scheduler: Any) -> None:
+        """Made by the running line."""
+        ...
+
+    def scheduler_steps(self, scheduler: Any) -> None:
+        """Called by the script."""
+        ...
+
+    def loader_begins(self, loader: Any) -> None:
+        """A pass begins."""
+        ...
+
+    def iterator_made(self, iterator: Any, loader: Any) -> None:
+        """For that pass."""
+        ...
+
+    def batch_given(self, iterator: Any) -> None:
+        """By a loader's iterator."""
+        ...
+
+    def loss_scaled(self, scaled: Tensor, loss: Tensor) -> None:
+        """By a gradient scaler."""
+        ...
+
+    def update_skipped(self) -> None:
+        """By a gradient scaler that met an infinite gradient."""
+        ...
+
+    def compiling(self, what: Any) -> None:
+        """``torch.compile`` is called."""
+        ...
+
+    def compiled(self, module: torch.nn.Module) -> None:
+        """What it gave is a module around the compiled one."""
+        ...
+
+    def warned(self, text: str, file: str, line: int) -> None:
+        """A Python warning is shown."""
+        ...
+
+    def written(self, text: str) -> None:
+        """To standard output or error."""
+        ...
+
+
+class Taps:
+    """Wraps functions of torch's while it is open.
+
+    Args:
+        listener: Who is told.
+    """
+
+    def __init__(self, listener: TapsListener) -> None:
+        self._listener = listener
+        self._replaced: list[tuple[Any, str, Any, Any]] = []
+        self._in_backward = False
+        self._steps_inside: set[int] = set()
+
+    def open(self) -> None:
+        """Wrap."""
+        self._replace(torch.autograd, "backward", self._backward)
+        self._replace(Optimizer, "__init__", lambda f: self._after(f, self._listener.optimizer_made))
+        for kind in list(vars(lr_scheduler).values()):
+            if isinstance(kind, type) and issubclass(kind, LRScheduler):
+                if "__init__" in vars(kind):
+                    self._replace(kind, "__init__", lambda f: self._after(f, self._listener.scheduler_made))
+                if "step" in vars(kind):
+                    self._replace(kind, "step", self._scheduler_step)
+        self._replace(DataLoader, "__iter__", self._loader_iter)
+        self._replace(_BaseDataLoaderIter, "__init__", self._iterator_init)
+        self._replace(_BaseDataLoaderIter, "__next__", self._iterator_next)
+        self._replace(torch.amp.GradScaler, "scale", self._scale)
+        self._replace(torch.amp.GradScaler, "step", self._scaler_step)
+        self._replace(torch, "compile", self._compile)
+        if hasattr(warnings, "_showwarnmsg_impl"):
+            self._replace(warnings, "_showwarnmsg_impl", self._warn)
+        for stream in (sys.stdout, sys.stderr):
+            self._listen_to(stream)
+
+    def close(self) -> None:
+        """Put everything back that is still ours to put back."""
+        for owner, name, original, ours in reversed(self._replaced):
+            if vars(owner).get(name) is not ours:
+                continue  # somebody wrapped it again; ours passes everything on
+            if original is None:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, original)
+        self._replaced = []
+
+    def _replace(self, owner: Any, name: str, wrap: Callable[[Any], Any]) -> None:
+        original = vars(owner)[name]
+        ours = wrap(original)
+        setattr(owner, name, ours)
+        self._replaced.append((owner, name, original, ours))
+
+    def _listen_to(self, stream: Any) -> None:
+        """See what is written, on the stream object that the script has."""
+        write, listener = getattr(stream, "write", None), self._listener
+        if write is None or "write" in getattr(stream, "__dict__", {"write": 0}):
+            return
+
+        @wraps(write)
+        def written(text: Any) -> Any:
+            count = write(text)
+            if listener.is_listening():
+                listener.written(text)
+            return count
+
+        try:
+            stream.write = written
+        except (AttributeError, TypeError):
+            return
+        self._replaced.append((stream, "write", None, written))
+
+    def _after(self, function: Any, tell: Callable[[Any], None]) -> Any:
+        listener = self._listener
+
+        @wraps(function)
+        def made(this: Any, *args: Any, **kwargs: Any) -> None:
+            function(this, *args, **kwargs)
+            if listener.is_listening():
+                tell(this)
+
+        return made
+
+    def _backward(self, function: Any) -> Any:
+        listener = self._listener
+
+        @wraps(function)
+        def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
+            # A backward pass inside another is torch's own (checkpointing) and no step of the script's.
+            if self._in_backward or not listener.is_listening():
+                return function(tensors, *args, **kwargs)
+            self._in_backward = True
+            try:
+                listener.backward_begins(tensors)
+                result = function(tensors, *args, **kwargs)
+                listener.backward_ends(tensors)
+                return result
+            finally:
+                self._in_backward = False
+
+        return backward
+
+    def _scheduler_step(self, function: Any) -> Any:
+        listener = self._listener
+
+        @wraps(function)
+        def step(this: Any, *args: Any, **kwargs: Any) -> Any:
+            if id(this) in self._steps_inside or not listener.is_listening():
+                return function(this, *args, **kwargs)
+            self._steps_inside.add(id(this))
+            try:
+                listener.scheduler_steps(this)
+                return function(this, *args, **kwargs)
+            finally:
+                self._steps_inside.discard(id(this))
+
+        return step
+
+    def _loader_iter(self, function: Any) -> Any:
+        listener = self._listener
+
+        @wraps(function)
+        def begin(this: Any) -> Any:
+            if listener.is_listening():
+                listener.loader_begins(this)
+            return function(this)
+
+        return begin
+
+    def _iterator_init(self, function: Any) -> Any:
+        listener = self._listener
+
+        @wraps(function)
+        def made(this: Any, loader: Any, *args: Any, **kwargs: Any) -> None:
+            function(this, loader, *args, **kwargs)
+            if listener.is_listening():
+                listener.iterator_made(this, loader)
+
+        return made
+
+    def _iterator_next(self, function: Any) -> Any:
+        listener = self._listener
+
+        @wraps(function)
+        def following(this: Any) -> Any:
+            if listener.is_listening():
+                listener.batch_given(this)
+            return function(this)
+
+        return following
+
+    def _scale(self, function: Any) -> Any:
+        listener = self._listener
+
+        @wraps(function)
+        def scale(this: Any, outputs: Any) -> Any:
+            scaled = function(this, outputs)
+            if scaled is not outputs and isinstance(outputs, Tensor) and listener.is_listening():
+                listener.loss_scaled(scaled, outputs)
+            return scaled
+
+        return scale
+
+    def _scaler_step(self, function: Any) -> Any:
+        listener = self._listener
+
+        @wraps(function)
+        def step(this: Any, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
+            before = listener.updates
+            done = function(this, optimizer, *args, **kwargs)
+            if listener.is_listening() and listener.updates == before:
+                listener.update_skipped()
+            return done
+
+        return step
+
+    def _compile(self, function: Any) -> Any:
+        listener = self._listener
+
+        @wraps(function)
+        def compile(model: Any = None, *args: Any, **kwargs: Any) -> Any:
+            if model is None or not listener.is_listening():
+                return function(model, *args, **kwargs)
+            listener.compiling(model)
+            compiled = function(model, *args, **kwargs)
+            if isinstance(compiled, torch.nn.Module):
+                listener.compiled(compiled)
+            return compiled
+
+        return compile
+
+    def _warn(self, function: Any) -> Any:
+        listener = self._listener
+
+        @wraps(function)
+        def show(message: Any) -> None:
+            function(message)
+            if listener.is_listening():
+                text = f"{message.category.__name__}: {message.message}"
+                listener.warned(text, str(message.filename), int(message.lineno))
+
+        return show

@@ -1,0 +1,645 @@
+"""Watches a whole training script: finds its parts by itself and records how they train."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from weakref import ref
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from torch.utils.hooks import RemovableHandle
+
+from pellucid.results.watched_script import CodeLine, WatchedScript
+from pellucid.store.locations import default_runs_dir
+from pellucid.store.writer import RunWriter
+from pellucid.watch.environment import describe_environment
+from pellucid.watch.guard import Guard
+from pellucid.watch.script_events import ScriptEvents
+from pellucid.watch.script_forwards import Forward, Forwards
+from pellucid.watch.script_layers import ScriptLayers
+from pellucid.watch.script_learning import Learning
+from pellucid.watch.script_loaders import EpochCounter, LoaderBook
+from pellucid.watch.script_models import ModelBook
+from pellucid.watch.script_observers import OBSERVERS
+from pellucid.watch.script_optimizers import OptimizerBook, OptimizerRecord, SchedulerBook
+from pellucid.watch.script_output import ScriptOutput
+from pellucid.watch.script_places import NOWHERE, ScriptPlaces
+from pellucid.watch.script_taps import Taps
+from pellucid.watch.steps import StepRecorder
+
+__all__ = ["ScriptSettings", "ScriptWatch"]
+
+_MOST_GRAPH_NODES = 50_000
+_PATIENCE_FOR_UPDATES = 64
+"""Backward passes without an update before each counts as a step, although the script made an optimiser."""
+_LOOKS = 64
+"""What is looked at now and then is looked at in steps 0, 1, 2, 4 …, and at every so manieth part of the run."""
+_FIRST_SAVE_S = 10.0
+_MOST_WARNINGS = 64
+_LEAF = "AccumulateGrad"
+
+
+@dataclass(frozen=True)
+class ScriptSettings:
+    """How a script is watched.
+
+    Attributes:
+        budget: Share of the training time that the watch may cost.
+        full: Everything at every step, whatever it costs.
+        runs_dir: Where the run is made; None means ``$PELLUCID_RUNS`` or ``./runs``.
+        name: What the run is called; '' means the script's name.
+        script: The file that runs; None in a notebook.
+        title: The file's name or the module's, as a person would say it.
+        arguments: What the script is given.
+    """
+
+    budget: float = 0.03
+    full: bool = False
+    runs_dir: str | Path | None = None
+    name: str = ""
+    script: Path | None = None
+    title: str = "session"
+    arguments: tuple[str, ...] = ()
+
+
+class _ByHand:
+    """Stands for the optimiser where the script changes its weights itself."""
+
+    def __init__(self, parameters: list[Tensor]) -> None:
+        self.param_groups: list[dict[str, Any]] = [{"params": parameters, "lr": math.nan}]
+
+
+class ScriptWatch:
+    """Watches the script that runs in this process, between ``start`` and ``stop``.
+
+    Attributes:
+        writer: The run.
+        updates: How often an optimiser has stepped.
+        step: Steps so far: updates of the optimiser that steps most, or backward passes where weights are changed by
+            hand.
+    """
+
+    def __init__(self, settings: ScriptSettings) -> None:
+        self.settings = settings
+        self.writer = RunWriter.create(
+            settings.runs_dir if settings.runs_dir is not None else default_runs_dir(),
+            name=settings.name or Path(settings.title).stem,
+            kind="watch",
+            settings={"budget": settings.budget, "full": settings.full},
+            environment=describe_environment(torch.device("cpu")),
+            command=" ".join([settings.title, *settings.arguments]),
+        )
+        self.guard = Guard(self._report_error)
+        self.places = ScriptPlaces(settings.script)
+        self.step = 0
+        self.updates = 0
+        self.problem = ""
+        self._thread = threading.get_ident()
+        self._process = os.getpid()
+        self._on = False
+        self._book = ModelBook(self.places)
+        self._optimizers = OptimizerBook()
+        self._schedulers = SchedulerBook(self._optimizers)
+        self._loaders = LoaderBook()
+        self._epochs = EpochCounter(self._loaders)
+        self._steps = StepRecorder(self.writer, first_step=0)
+        self._output = ScriptOutput(self.writer, self._epochs, self._steps.elapsed_s)
+        every = 1 if settings.full else None
+        self._layers = ScriptLayers(self.writer, self.guard, budget=settings.budget, every=every)
+        self._forwards = Forwards(self._book, self.guard, self)
+        self._events = ScriptEvents([make(self) for make in OBSERVERS], self.guard)
+        self._learning = Learning(
+            self._events.called,
+            self._events.learning_changes,
+            self._look_everywhere,
+            self.guard,
+            always=False,
+        )
+        self._taps = Taps(_guarded(self, self.guard))
+        self._hooks: list[RemovableHandle] = []
+        self._warnings: dict[str, None] = {}
+        self._losses: list[float | Tensor] = []
+        self._scaled: tuple[Any, Tensor] | None = None
+        self._backwards = 0  # since the latest update
+        self._backwards_before = 1
+        self._without_update = 0
+        self._main: OptimizerRecord | None = None
+        self._stepped: set[int] = set()
+        self._moves: dict[tuple[int, int], list[int]] = {}
+        self._in_closure = False
+        self._open_by_hand: _ByHand | None = None
+        self._next_look = 0
+        self._saved_s = 0.0
+        self._began_s = time.perf_counter()
+
+    # What observers may ask: see ScriptContext
+
+    @property
+    def epoch(self) -> int:
+        """The epoch under way."""
+        return self._epochs.now
+
+    @property
+    def learning(self) -> bool:
+        """Whether single calls are told."""
+        return self._learning.is_on
+
+    @property
+    def models(self) -> Sequence[nn.Module]:
+        """The models found so far."""
+        return [record.module for record in self._book.records]
+
+    @property
+    def optimizers(self) -> Sequence[Optimizer]:
+        """The optimisers that stepped."""
+        return [record.latest for record in self._optimizers.records]
+
+    def locate(self, module: nn.Module) -> tuple[int, str]:
+        """The model that owns a module, and its name there."""
+        return self._book.locate(module)
+
+    def running_module(self) -> nn.Module | None:
+        """The innermost module under way."""
+        return self._forwards.running
+
+    def place(self) -> CodeLine:
+        """The person's running line."""
+        return self.places.here()
+
+    # Coming and going
+
+    def start(self) -> None:
+        """Watch from here on."""
+        self._on = True
+        self._taps.open()
+        self._hooks = [
+            register_optimizer_step_pre_hook(self.guard("steps", self._update_begins)),
+            register_optimizer_step_post_hook(self.guard("steps", self._update_ends)),
+        ]
+        self._forwards.look_everywhere(True)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._abandon)
+
+    def _abandon(self) -> None:
+        """In a forked child: everything recorded belongs to the parent."""
+        if self._on:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._on = False
+        for part in (self._learning.end, self._layers.close, self._forwards.close, self._taps.close):
+            self.guard("closing", part)()
+        for handle in self._hooks:
+            handle.remove()
+        self._hooks = []
+
+    def stop(self, error: BaseException | None = None, place: CodeLine = NOWHERE) -> None:
+        """Watch no more, and close the run.
+
+        Args:
+            error: What the script ended with.
+            place: Where it was raised.
+        """
+        if not self._on:
+            return
+        self.guard("steps", self._close_by_hand)()
+        self.guard("forward", self._forwards.settle_all)()
+        self._learning.end()
+        self._events.ended(error)
+        self._let_go()
+        self.guard("steps", self._steps.flush)()
+        ended = "finished" if error is None else "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+        said = "" if error is None else f"{type(error).__name__}: {error}"
+        self.guard("record", self._save)(ended, said, place)
+        self.guard("report", self._report_cost)()
+        try:
+            self.writer.close(ended, "interrupted by the user" if ended == "stopped" else said)
+        except Exception as problem:  # the disk is full, say: the script ends as it would have
+            self.problem = f"{type(problem).__name__}: {problem}"
+
+    # What modules do: see ForwardListener
+
+    def is_listening(self) -> bool:
+        """Whether this thread is the script's, and in its process."""
+        return self._on and threading.get_ident() == self._thread
+
+    def root_begins(self, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """A model is called."""
+        training = forward.phase == "train"
+        if training:
+            self._close_by_hand()
+        record = self._book.records[forward.index]
+        if self._is_look or not record.forwards or forward.training != record.was_training.get(forward.phase):
+            forward.modes = self._book.modes_now(forward.index)
+            record.was_training[forward.phase] = forward.training
+        self._learning.root_begins(forward.root, forward.phase)
+        self._layers.forward_begins(forward.index, record, self.step, training)
+        self._events.forward_begins(forward.root, forward.index, args, kwargs, forward.phase)
+
+    def root_ends(self, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        """It has returned."""
+        self._learning.root_ends(forward.root)
+        self._events.forward_ends(forward.root, forward.index, args, kwargs, output, forward.phase)
+
+    def settled(self, forward: Forward) -> None:
+        """Its phase is known."""
+        record = self._book.records[forward.index]
+        record.forwards[forward.phase] += 1
+        if forward.modes is not None:
+            self._book.note_modes(forward.index, forward.phase, forward.modes)
+        self._events.forward_settled(forward.root, forward.index, forward.phase, forward.number)
+
+    def module_begins(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """A module is called in a learned step."""
+        index, _ = self._book.locate(module)
+        root = self._forwards.outermost
+        if index < 0 and root is not None and root is not module:
+            owner, _ = self._book.locate(root)
+            if owner >= 0:
+                self._book.adopt(module, owner)
+                index = owner
+        if index >= 0 and self.step == 0:
+            self._book.records[index].calls[id(module)] += 1
+        self._events.module_begins(module, args, kwargs)
+
+    def module_ends(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        """It has returned."""
+        self._events.module_ends(module, args, kwargs, output)
+
+    def _look_everywhere(self, on: bool) -> None:
+        """Hooks on all modules; off again only where the models are known."""
+        if on or (self._forwards.has_roots and self.step > 0):
+            self._forwards.look_everywhere(on and not self._learning.forbidden)
+
+    # What backward passes do: see TapsListener
+
+    def backward_begins(self, loss: Any) -> None:
+        """A backward pass is about to start."""
+        self._close_by_hand()
+        self._layers.forwards_are_over()
+        tensor = _first_tensor(loss)
+        if tensor is None:
+            return
+        if self._scaled is not None and self._scaled[0]() is tensor:
+            tensor = self._scaled[1]
+        self._scaled = None
+        if not self._in_closure or not self._losses:
+            self._losses.append(_value_of(tensor))
+        self._backwards += 1
+        if self._backwards == 1:
+            self._epochs.look(self.places.frame(), self.step)
+            self._steps.epoch = self._epochs.now
+        for index, record in enumerate(self._book.records):
+            if not record.begun:
+                self._book.begin(index)
+        if self._is_look and self._backwards == 1:
+            self._optimizers.look_whether_clear()
+        if self.learning or self._is_look:
+            self._see_leaves(tensor)
+        self._loaders.note_training()
+        self._events.backward_begins(tensor, self.step)
+
+    def backward_ends(self, loss: Any) -> None:
+        """It is done."""
+        examples = self._forwards.examples_reached()
+        self._steps.begin(examples or None)
+        self._forwards.settle()
+        tensor = _first_tensor(loss)
+        if tensor is not None:
+            self._events.backward_ends(tensor, self.step)
+        self._without_update += 1
+        if self._is_by_hand():
+            self._open_by_hand = _ByHand([each.tensor for each in self._book.all_parameters()])
+            self._look_at_gradients()
+            self._steps.see_gradients(self._open_by_hand)  # pyright: ignore[reportArgumentType]
+            self._layers.before_update(list(range(len(self._book.records))))
+            self._events.update_begins(None, self.step)
+
+    def _is_by_hand(self) -> bool:
+        if self.updates or self._in_closure:
+            return False
+        return not self._optimizers.made or self._without_update > _PATIENCE_FOR_UPDATES
+
+    def _close_by_hand(self) -> None:
+        """What the script did since its latest backward pass was the update."""
+        if self._open_by_hand is None:
+            return
+        optimizer, self._open_by_hand = self._open_by_hand, None
+        self._layers.after_update(list(range(len(self._book.records))))
+        self._events.update_ends(None, self.step)
+        self._finish_step(optimizer)
+
+    @torch.no_grad()
+    def _see_leaves(self, loss: Tensor) -> None:
+        """Which parameters the loss was made of."""
+        frame: FrameType | None = None
+        seen: set[Any] = set()
+        waiting = [loss.grad_fn]
+        while waiting and len(seen) < _MOST_GRAPH_NODES:
+            node = waiting.pop()
+            if node is None or node in seen:
+                continue
+            seen.add(node)
+            leaf = getattr(node, "variable", None)
+            if isinstance(leaf, Tensor) and leaf.is_leaf:
+                if id(leaf) not in self._book.parameters and frame is None:
+                    frame = self.places.frame()
+                self._book.see_leaf(leaf, frame)
+            waiting.extend(parent for parent, _ in node.next_functions)
+
+    # What optimisers do
+
+    def _update_begins(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not self.is_listening():
+            return
+        index = self._optimizers.index_of(optimizer)
+        self._in_closure = (args[1] if len(args) > 1 else kwargs.get("closure")) is not None
+        if not self._in_closure:
+            self._before_update(index, optimizer)
+
+    def _before_update(self, index: int, optimizer: Optimizer) -> None:
+        record = self._optimizers.records[index] if index >= 0 else None
+        if record is self._main or self._main is None:
+            self._steps.see_gradients(optimizer)
+        if self._is_look:
+            self._look_at_gradients()
+        self._layers.before_update(self._moved_by(index))
+        self._events.update_begins(optimizer, self.step)
+
+    def _update_ends(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not self.is_listening():
+            return
+        index = self._optimizers.index_of(optimizer)
+        if self._in_closure:
+            self._in_closure = False
+            self._before_update(index, optimizer)
+        self.updates += 1
+        self._without_update = 0
+        self._layers.after_update(self._moved_by(index))
+        self._events.update_ends(optimizer, self.step)
+        if index < 0:
+            return
+        record = self._optimizers.records[index]
+        record.steps += 1
+        record.backwards += self._backwards or self._backwards_before
+        self._backwards_before, self._backwards = self._backwards or self._backwards_before, 0
+        if self._main is None or record is self._main or index in self._stepped:
+            self._main, self._stepped = record, {index}
+            self._finish_step(optimizer)
+        else:
+            self._stepped.add(index)
+        self._losses = []
+
+    def _moved_by(self, index: int) -> list[int]:
+        """The models that an optimiser moves."""
+        if index < 0:
+            return []
+        key = (index, len(self._book.parameters))
+        moved = self._moves.get(key)
+        if moved is None:
+            held = {id(p) for p in self._optimizers.records[index].parameters()}
+            frame = None
+            for tensor in self._optimizers.records[index].parameters():
+                record = self._book.parameters.get(id(tensor))
+                if record is None:
+                    frame = frame or self.places.frame()
+                    self._book.see_leaf(tensor, frame)
+                    record = self._book.loose.get(id(tensor))
+                if record is not None:
+                    record.optimizer = index
+            moved = self._moves[key] = [
+                i for i, each in enumerate(self._book.records) if any(id(p.tensor) in held for p in each.parameters)
+            ]
+        return moved
+
+    @torch.no_grad()
+    def _look_at_gradients(self) -> None:
+        """Which parameters have a gradient, and which of those are all 0."""
+        seen = [each for each in self._book.all_parameters() if each.tensor.grad is not None]
+        gradients: list[Any] = [each.tensor.grad for each in seen]
+        if not seen or any(g.is_sparse or g.device.type == "meta" for g in gradients):
+            return
+        norms = torch.stack([norm.float() for norm in torch._foreach_norm(gradients)]).tolist()
+        for each, norm in zip(seen, norms, strict=True):
+            each.got_gradient = True
+            each.gradient_zero = each.gradient_zero and norm == 0
+
+    def _finish_step(self, optimizer: Any) -> None:
+        if self._losses:
+            self._steps.log({"loss": sum(self._losses[1:], self._losses[0])})
+            self._losses = []
+        self._backwards = 0
+        duration_s = self._steps.finish(optimizer)
+        self.step = self._steps.next_step
+        self._output.step = self.step
+        self._layers.earn(duration_s)
+        self._learning.step_ends()
+        if self._is_look:
+            self._next_look = max(self.step, self.step * (_LOOKS + 1) // _LOOKS)
+        self._learning.step_begins(self.step)
+        if not self.learning:
+            self._look_everywhere(False)
+        now_s = time.perf_counter() - self._began_s
+        if self.step == 3 or now_s > max(_FIRST_SAVE_S, 2 * self._saved_s):
+            self._saved_s = now_s if self.step != 3 else self._saved_s
+            self.guard("record", self._save)("running", "", NOWHERE)
+
+    @property
+    def _is_look(self) -> bool:
+        """Whether what is looked at now and then is looked at in this step."""
+        return self.settings.full or self.step & (self.step - 1) == 0 or self.step >= self._next_look
+
+    # What else torch tells: see TapsListener
+
+    def optimizer_made(self, optimizer: Optimizer) -> None:
+        """Made by the running line."""
+        self._optimizers.note_made(optimizer, self.place())
+        if self._optimizers.made & (self._optimizers.made - 1) == 0 and self.step:
+            self._learning.want()
+            self._look_everywhere(True)
+
+    def scheduler_made(self, scheduler: Any) -> None:
+        """Made by the running line."""
+        self._schedulers.note_made(scheduler, self.place())
+
+    def scheduler_steps(self, scheduler: Any) -> None:
+        """Called by the script."""
+        new = self._schedulers.is_new(scheduler)
+        self._schedulers.note_step(scheduler, self.place() if new else None)
+
+    def loader_begins(self, loader: Any) -> None:
+        """A pass begins."""
+        new = not self._loaders.knows(loader)
+        place = self.place() if new else NOWHERE
+        self._loaders.note_pass(loader, place)
+        self._events.loader_iterated(loader, place)
+
+    def iterator_made(self, iterator: Any, loader: Any) -> None:
+        """For that pass."""
+        self._loaders.note_iterator(iterator, loader)
+
+    def batch_given(self, iterator: Any) -> None:
+        """By a loader's iterator."""
+        self._loaders.note_batch(iterator)
+
+    def loss_scaled(self, scaled: Tensor, loss: Tensor) -> None:
+        """By a gradient scaler."""
+        self._scaled = (ref(scaled), loss.detach() if loss.grad_fn is None else loss)
+
+    def update_skipped(self) -> None:
+        """The scaler met an infinite gradient."""
+        self._losses = []
+        self._backwards = 0
+        self._event("update_skipped", "the gradient scaler met an infinite gradient and skipped the update")
+
+    def compiling(self, what: Any) -> None:
+        """Compiled code must see neither hooks nor modes: they would be compiled with it."""
+        owner = getattr(what, "__self__", None)
+        if isinstance(owner, nn.Module):  # Module.compile
+            index = self._book.index_of(owner)
+            if index >= 0:
+                self._book.records[index].compiled = True
+        if not isinstance(what, nn.Module):
+            self._learning.end()
+            self._learning.forbidden = True
+        self._layers.close()
+        self._forwards.spare(what)
+
+    def compiled(self, module: nn.Module) -> None:
+        """A wrapper carries its hooks outside of what is compiled."""
+        if self._book.index_of(module) >= 0:
+            self._forwards.follow(module)
+
+    def warned(self, text: str, file: str, line: int) -> None:
+        """A Python warning is shown."""
+        if len(self._warnings) < _MOST_WARNINGS:
+            place = self.places.line(file, line, "")
+            self._warnings[f"{place.file}:{place.line}: {text}"] = None
+
+    def written(self, text: str) -> None:
+        """To standard output or error."""
+        self._output.add(text)
+        self._events.printed(text)
+
+    # The run
+
+    def _event(self, kind: str, message: str) -> None:
+        self.writer.append(
+            "events", step=max(self.step - 1, 0), time_s=self._steps.elapsed_s(), kind=kind, message=message
+        )
+
+    def _report_error(self, part: str, error: Exception) -> None:
+        self._event("watch_error", f"{part} switched off: {type(error).__name__}: {error}")
+
+    def _report_cost(self) -> None:
+        spent_s, elapsed_s = self.guard.total_s, max(self._steps.elapsed_s(), 1e-9)
+        self._event(
+            "watch_cost",
+            f"the watch took {spent_s:.2f} s of {elapsed_s:.2f} s ({spent_s / elapsed_s:.1%}); "
+            f"layers sampled at {self._layers.steps:,} of {self.step:,} steps",
+        )
+
+    def _save(self, ended: str, error: str, place: CodeLine) -> None:
+        """Keep what is known of the script so far."""
+        if self._book.records:
+            first = self._book.records[0]
+            total = sum(p.tensor.numel() for p in first.parameters)
+            self.writer.update(model=first.name, parameters=total, epoch=self._epochs.now, step=self.step)
+        if ended != "running":
+            self._book.drop_passing()
+        self.writer.put_result("watched_script", self.describe(ended, error, place))
+
+    def describe(self, ended: str, error: str, place: CodeLine) -> WatchedScript:
+        """What is known of the script so far."""
+        epochs = self._epochs.count()
+        steps = max(self.step, 1)
+        fields: dict[str, Any] = {
+            "script": self.settings.title,
+            "arguments": self.settings.arguments,
+            "ended": ended,
+            "error": error,
+            "error_place": place,
+            "steps": self.step,
+            "epochs": epochs,
+            "epoch_steps": self._epochs.steps_each(self.step),
+            "sources": self.places.sources(),
+            "optimizers": self._optimizers.describe(),
+            "models": self._book.describe(),
+            "schedulers": self._schedulers.describe(epochs),
+            "losses": (),
+            "loaders": self._loaders.describe(),
+            "calls": (),
+            "nonfinite": None,
+            "examples": (),
+            "warnings": tuple(self._warnings),
+            "cost": self.guard.total_s / max(self._steps.elapsed_s(), 1e-9),
+            "coverage": {
+                "steps": 1.0,
+                "layers": self._layers.steps / steps,
+                "calls": self._learning.steps / steps,
+            },
+        }
+        return WatchedScript(**{**fields, **self._events.parts()})
+
+
+_TAPPED = (
+    "backward_begins",
+    "backward_ends",
+    "optimizer_made",
+    "scheduler_made",
+    "scheduler_steps",
+    "loader_begins",
+    "iterator_made",
+    "batch_given",
+    "loss_scaled",
+    "update_skipped",
+    "compiling",
+    "compiled",
+    "warned",
+    "written",
+)
+_PARTS = {"backward_begins": "steps", "backward_ends": "steps", "written": "printed", "warned": "warnings"}
+
+
+class _Guarded:
+    """The listener of the taps, each method under the guard."""
+
+    def __init__(self, watch: ScriptWatch, guard: Guard) -> None:
+        self._watch = watch
+        self.is_listening = watch.is_listening
+        for name in _TAPPED:
+            setattr(self, name, guard(_PARTS.get(name, "parts"), getattr(watch, name)))
+
+    @property
+    def updates(self) -> int:
+        return self._watch.updates
+
+
+def _guarded(watch: ScriptWatch, guard: Guard) -> Any:
+    return _Guarded(watch, guard)
+
+
+def _first_tensor(loss: Any) -> Tensor | None:
+    if isinstance(loss, Tensor):
+        return loss
+    if isinstance(loss, list | tuple) and loss and isinstance(loss[0], Tensor):
+        return loss[0]
+    return None
+
+
+def _value_of(loss: Tensor) -> float | Tensor:
+    """The value of a loss; of one that is elsewhere a tensor, so that nobody waits for it."""
+    if loss.numel() != 1 or loss.device.type == "meta":
+        return math.nan
+    with torch._C.DisableTorchFunction():
+        return loss.item() if loss.device.type == "cpu" else loss.detach()
