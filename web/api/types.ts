@@ -37,6 +37,7 @@ export type ExplainedTerm = Decoded<Schemas["ExplainedTerm"]>;
 export type Explanation = Decoded<Schemas["Explanation"]>;
 export type Fidelity = Decoded<Schemas["Fidelity"]>;
 export type Finding = Decoded<Schemas["Finding"]>;
+export type GeometryHistory = Decoded<Schemas["GeometryHistory"]>;
 export type InformationPlane = Decoded<Schemas["InformationPlane"]>;
 export type InputFolding = Decoded<Schemas["InputFolding"]>;
 export type InputJacobian = Decoded<Schemas["InputJacobian"]>;

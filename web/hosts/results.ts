@@ -92,6 +92,12 @@ export const MEASURE_VIEWS: Partial<Record<Stem, MeasureView>> = {
     load: async () => (await import("../views/InputJacobian.svelte")).default,
     state: { log: false },
   },
+  geometry_history: {
+    room: "geometry",
+    label: "Along training",
+    load: async () => (await import("../views/GeometryHistory.svelte")).default,
+    state: { lens: "", split: "train", quantity: "separation", sort: "" },
+  },
   neural_collapse: {
     room: "geometry",
     label: "Collapse",

@@ -29,6 +29,8 @@ export interface ChartMark {
   readonly x: number;
   readonly label: string;
   readonly color?: string;
+  /** Shaded from `x` up to here. */
+  readonly until?: number;
 }
 
 /** A filled region between two curves. */
@@ -287,6 +289,11 @@ function drawMark(plot: uPlot, mark: ChartMark, ratio: number): void {
   const color = resolveColor(mark.color ?? "--ink-3");
   ctx.strokeStyle = color;
   ctx.fillStyle = color;
+  if (mark.until !== undefined) {
+    ctx.globalAlpha = 0.1;
+    ctx.fillRect(x, bbox.top, plot.valToPos(mark.until, "x", true) - x, bbox.height);
+    ctx.globalAlpha = 1;
+  }
   ctx.setLineDash([3 * ratio, 3 * ratio]);
   ctx.beginPath();
   ctx.moveTo(x, bbox.top);
