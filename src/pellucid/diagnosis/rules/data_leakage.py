@@ -1,0 +1,197 @@
+"""Information of the test data enters training: the reported figure is better than an honest one.
+
+Four signs, by strength: an input column that is the target itself; held-out rows that stand among the training rows (a fifth
+of every evaluated batch, where the script speaks of a test set); windows of a series, parted at random, that overlap by all but
+one place; and features chosen, or examples multiplied, on all the data before the split, in the source. A scaler fitted before
+the split leaks next to nothing and is a note.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pellucid.diagnosis.augmenting import held_out_name
+from pellucid.diagnosis.phases import flat_rows
+from pellucid.diagnosis.rule import Rule, figure, make_finding
+from pellucid.diagnosis.source_changes import call_name
+from pellucid.results.diagnosis import EvidenceFigure, Finding
+from pellucid.results.watched_script import CodeLine, ExamplesSeen
+
+if TYPE_CHECKING:
+    from pellucid.diagnosis.evidence import Evidence
+
+__all__ = ["RULE", "find"]
+
+_REPEATED = 0.2
+_LEAST_COLUMNS = 3
+_LEAST_DISTINCT = 0.8
+"""Of the rows: with fewer distinct ones the same row comes twice by itself."""
+_SAME = 1 - 1e-6
+_WINDOWS = 0.5
+_CHOOSING = ("SelectKBest", "SelectPercentile", "SelectFromModel", "RFE", "RFECV", "TargetEncoder")
+_SCORING = (
+    "f_classif",
+    "f_regression",
+    "chi2",
+    "mutual_info_classif",
+    "mutual_info_regression",
+    "corrcoef",
+    "corrwith",
+)
+_MULTIPLYING = ("SMOTE", "ADASYN", "RandomOverSampler", "fit_resample", "resample", "repeat_interleave")
+_SCALING = ("StandardScaler", "MinMaxScaler", "RobustScaler", "PCA", "scale")
+
+
+def find(evidence: Evidence) -> Finding | None:
+    """What is tested is known from training."""
+    seen = evidence.examples("train")
+    if seen is not None and not seen.tokens and (column := _target_column(seen)) >= 0:
+        said = [figure("input column that is the target", column)]
+        title = f"Input column {column} is the target itself"
+        return _finding("fault", 0.93, title, None, said, "Leave that column out of the inputs.")
+    share = _shared(evidence)
+    if share > _REPEATED:
+        said = [figure("share of evaluated rows that were trained on", share, "0")]
+        title = f"{share:.0%} of the evaluated examples stand among the training examples"
+        place = _split_line(evidence)
+        return _finding(
+            "fault",
+            0.85,
+            title,
+            place,
+            said,
+            "Split before anything is repeated or drawn, so that no row is in both parts.",
+        )
+    windows = _overlapping(evidence)
+    if windows > _WINDOWS:
+        said = [figure("share of evaluated windows that overlap a training window", windows, "near 0")]
+        title = "Windows of one series are parted at random: those of the test overlap those of training"
+        return _finding(
+            "warning", 0.7, title, _split_line(evidence), said, "Split the series by time, then cut it into windows."
+        )
+    return _from_source(evidence)
+
+
+def _finding(
+    severity: str, certainty: float, title: str, place: CodeLine | None, said: list[EvidenceFigure], fix: str
+) -> Finding:
+    return make_finding(
+        "data_leakage",
+        severity="fault" if severity == "fault" else "warning" if severity == "warning" else "note",
+        certainty=certainty,
+        title=title,
+        place=place,
+        evidence=said,
+        why="What is tested was known while training, so that the figure says nothing of new data.",
+        fix=fix,
+        disproof="On examples that had no part in training or preparation the figure is as good.",
+    )
+
+
+def _target_column(seen: ExamplesSeen) -> int:
+    """The number of an input column that equals the target up to scale; −1 for none."""
+    targets = np.asarray(seen.targets, dtype=np.float64).reshape(len(seen.targets), -1)
+    rows = np.asarray(seen.inputs, dtype=np.float64).reshape(len(seen.inputs), -1)
+    if targets.shape[1] != 1 or len(targets) < 30 or len(np.unique(targets)) < 2 or rows.shape[1] < 2:
+        return -1
+    aim = targets[:, 0] - targets[:, 0].mean()
+    centred = rows - rows.mean(axis=0)
+    size = np.sqrt(np.square(centred).sum(axis=0) * np.square(aim).sum())
+    with np.errstate(invalid="ignore", divide="ignore"):
+        related = np.abs(centred.T @ aim) / size
+    related = np.where(np.isfinite(related), related, 0.0)
+    return int(related.argmax()) if related.max() > _SAME else -1
+
+
+def _speaks_of_test(evidence: Evidence) -> bool:
+    names = {node.id for _, tree in evidence.trees() for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    printed = " ".join(evidence.metric_names)
+    return any(held_out_name(name) for name in names) or held_out_name(printed)
+
+
+def _shared(evidence: Evidence) -> float:
+    """The least share of repeated rows over evaluated batches: an evaluation of the training part alone is no leak."""
+    both = evidence.phases
+    seen = both.evaluation
+    if not both.both or seen is None or seen.tokens or not _speaks_of_test(evidence):
+        return 0.0
+    rows = flat_rows(seen)
+    if rows.shape[1] < _LEAST_COLUMNS:
+        return 0.0
+    shares = []
+    for batch in np.unique(seen.batch):
+        mine = seen.batch == batch
+        if mine.sum() < 8:
+            continue
+        if len(np.unique(rows[mine], axis=0)) < _LEAST_DISTINCT * mine.sum():
+            return 0.0
+        shares.append(float(both.repeated[mine].mean()))
+    return min(shares) if shares and min(shares) < 0.98 else 0.0
+
+
+def _overlapping(evidence: Evidence) -> float:
+    both = evidence.phases
+    if not both.both or both.train is None or both.evaluation is None or both.train.tokens:
+        return 0.0
+    train, held = flat_rows(both.train), flat_rows(both.evaluation)
+    if train.shape[1] < 6 or len(both.train.shape) > 2 or not _speaks_of_test(evidence):
+        return 0.0
+    heads = {row[:-1].tobytes() for row in train} | {row[1:].tobytes() for row in train}
+    known = {row.tobytes() for row in train}
+    hits = [row[1:].tobytes() in heads or row[:-1].tobytes() in heads for row in held if row.tobytes() not in known]
+    return float(np.mean(hits)) if len(hits) >= 30 else 0.0
+
+
+def _split_line(evidence: Evidence) -> CodeLine | None:
+    line = _split(evidence)
+    return evidence.place(*line) if line else None
+
+
+def _split(evidence: Evidence) -> tuple[str, int] | None:
+    """The first line that parts the data."""
+    for file, tree in evidence.trees():
+        found = [
+            node.lineno
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and call_name(node.func) in ("train_test_split", "random_split")
+        ]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Assign) and any(
+                isinstance(one, ast.Name) and held_out_name(one.id) for aim in node.targets for one in ast.walk(aim)
+            ):
+                found.append(node.lineno)
+        if found:
+            return file, min(found)
+    return None
+
+
+def _from_source(evidence: Evidence) -> Finding | None:
+    split = _split(evidence)
+    if split is None:
+        return None
+    file, line = split
+    tree = evidence.tree(file)
+    before = sorted(
+        (node.lineno, call_name(node.func))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and node.lineno < line
+    )
+    for number, name in before:
+        if name in _CHOOSING or name in _MULTIPLYING or name in _SCORING:
+            what = "Features are chosen" if name not in _MULTIPLYING else "Examples are multiplied"
+            title = f"{what} by {name} on all the data, before the test part is taken off"
+            place = evidence.place(file, number)
+            fix = "Split first; choose features and multiply examples on the training part alone."
+            return _finding("fault", 0.8, title, place, [figure("line of the split", line)], fix)
+    for number, name in before:
+        if name in _SCALING:
+            title = f"{name} is fitted on all the data, before the test part is taken off"
+            fix = "Fit the scaler on the training part alone."
+            return _finding("note", 0.3, title, evidence.place(file, number), [figure("line of the split", line)], fix)
+    return None
+
+
+RULE = Rule("data_leakage", find)

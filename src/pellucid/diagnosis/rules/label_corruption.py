@@ -1,0 +1,104 @@
+"""Labels that are not those of their inputs: nothing can predict them.
+
+A forest of trees and a linear model are fitted to the examples that were trained on. Labels that neither predicts better
+than chance (by 2.5 standard errors), although a hundred examples are there, do not belong to these inputs; the network
+has then learned nothing or all by heart. Where the evaluation examples can be predicted well and the training examples
+cannot, though both look alike, the training labels alone are wrong, in part or in whole.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
+
+if TYPE_CHECKING:
+    from pellucid.diagnosis.evidence import Evidence
+    from pellucid.results.diagnosis import Finding
+
+__all__ = ["RULE", "find"]
+
+_LEAST_ROWS = 100
+_ERRORS = 2.5
+_LOST = 0.25
+"""Of the way from chance to a perfect score, between what evaluation and training labels let one learn."""
+_ALIKE = 0.25
+"""Mean shift of columns, in their spread, beyond what chance gives: inputs that differ by more are of another source."""
+_NAN = float("nan")
+
+
+def find(evidence: Evidence) -> Finding | None:
+    """Training labels that cannot be predicted from the inputs."""
+    outcome, seen = evidence.outcome, evidence.examples("train")
+    if seen is None or seen.tokens or outcome.task == "other" or len(seen.targets) < _LEAST_ROWS:
+        return None
+    reference, chance = outcome.reachable, outcome.chance
+    if not math.isfinite(reference) or not math.isfinite(chance) or chance > 0.95:
+        return None
+    both = evidence.phases
+    offered, crossed = both.evaluation_reference, both.crossed_reference
+    lost = offered - max(reference, crossed if math.isfinite(crossed) else reference) > _LOST * (1 - chance)
+    if lost and _alike(evidence):
+        return _finding(evidence, reference, offered, 0.85)
+    error = math.sqrt(max(chance, 0.05) * (1 - chance) / len(seen.targets)) if chance else 0.05
+    if (
+        reference > chance + _ERRORS * error
+        or not _learned_nothing(evidence)
+        or offered > chance + _LOST * (1 - chance)
+    ):
+        return None
+    return _finding(evidence, reference, offered, 0.72)
+
+
+def _alike(evidence: Evidence) -> bool:
+    """Whether training and evaluation inputs come from the same source."""
+    both = evidence.phases
+    return both.mean_shift < both.shift_expected + _ALIKE and 0.8 < both.spread_ratio < 1.25
+
+
+def _learned_nothing(evidence: Evidence) -> bool:
+    """Whether the network, too, is at chance on what it did not learn by heart."""
+    held, outcome = evidence.phases.fresh_score, evidence.outcome
+    if math.isfinite(held):
+        return held < outcome.chance + 0.15 * (1 - outcome.chance)
+    reported = outcome.reported
+    if math.isfinite(reported):
+        return reported < outcome.chance + 0.15 * (1 - outcome.chance)
+    return evidence.loss_curve.at_chance or not outcome.score("train") > outcome.chance + 0.15 * (1 - outcome.chance)
+
+
+def _finding(evidence: Evidence, reference: float, offered: float, certainty: float) -> Finding:
+    outcome, seen = evidence.outcome, evidence.examples("train")
+    loss = evidence.main_loss
+    score = "R²" if outcome.task == "regression" else "accuracy"
+    return make_finding(
+        "label_corruption",
+        severity="fault",
+        certainty=certainty,
+        title="The training labels are not those of their inputs: no model can predict them",
+        place=loss.place if loss is not None else None,
+        since=0,
+        evidence=[
+            figure(f"{score} of trees or a linear model on the training examples", reference, "well above chance"),
+            figure(f"{score} of the best constant answer", outcome.chance),
+            figure(f"the same models' {score} on evaluation examples", offered),
+            figure(f"the network's {score} on training examples", outcome.score("train")),
+            figure(f"the network's {score} on evaluation examples", evidence.phases.fresh_score),
+            figure("examples looked at", len(seen.targets) if seen is not None else _NAN),
+        ],
+        curves=[
+            curve("loss", evidence.loss, level=evidence.loss_curve.constant, level_name="the best constant answer"),
+        ],
+        why="What the labels say has nothing to do with the inputs beside them, so that there is nothing to learn but noise.",
+        fix="Check that inputs and labels keep the same order and come from the same rows, from file to batch.",
+        disproof="Printed beside each other, inputs and labels of a batch belong together.",
+    )
+
+
+RULE = Rule(
+    "label_corruption",
+    find,
+    explains=("overfitting", "undertrained", "undersized_network", "lr_too_low", "lr_too_high", "wrong_augmentation"),
+    needs=("examples",),
+)

@@ -1,0 +1,91 @@
+"""The network learns its examples by heart: training loss goes to nothing while the loss on others rises.
+
+Where the held-out loss ends a quarter above its lowest point (Prechelt 1998, "Early stopping, but when?", takes 5 to 50 %), three times
+above the training loss and worse than half of what a constant answer gives, the run is spoiled; a lesser rise is a
+warning. Evaluation examples that were trained on do not count.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pellucid.diagnosis.rates import number
+from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
+from pellucid.diagnosis.series import EMPTY, Series
+
+if TYPE_CHECKING:
+    from pellucid.diagnosis.evidence import Evidence
+    from pellucid.results.diagnosis import Finding
+
+__all__ = ["RULE", "find"]
+
+_RISE = 1.25
+_APART = 3.0
+_BAD = 0.5
+_LEARNED = 0.5
+"""Of the first loss: a training loss above it is not learned by heart."""
+
+
+def find(evidence: Evidence) -> Finding | None:
+    """A held-out loss that rises far above the training loss."""
+    loss = evidence.loss_curve
+    held = _held_out(evidence)
+    if len(held) < 2 or not loss.finite or not loss.last < _LEARNED * loss.first:
+        return None
+    end, low = held.last, held.lowest
+    level = loss.constant if math.isfinite(loss.constant) else held.first
+    apart = end / max(loss.last, 1e-12)
+    if not (apart > _APART and end > 0):
+        return None
+    gap = evidence.outcome.score("train") - evidence.phases.fresh_score
+    rises = end > _RISE * max(low, 1e-12) and end - low > 0.05 * abs(level)
+    bad = end > _BAD * abs(level)
+    if not bad or not (rises or gap > 0.15):
+        return None
+    return _finding(evidence, held, gap, "fault" if rises or gap > 0.2 else "warning")
+
+
+def _held_out(evidence: Evidence) -> Series:
+    """The held-out loss: of the examples that were sampled, else as the script printed it."""
+    held = evidence.phases.held_out
+    if len(held.losses) >= 2:
+        return Series(held.steps, held.losses)
+    for name in evidence.metric_names:
+        low = name.lower()
+        if "loss" in low and any(word in low for word in ("val", "test", "eval", "dev")):
+            return evidence.metric(name).finite
+    return EMPTY
+
+
+def _finding(evidence: Evidence, held: Series, gap: float, severity: str) -> Finding:
+    loss = evidence.loss_curve
+    lowest = int(held.x[int(np.argmin(held.y))])
+    groups = [group for optimizer in evidence.script.optimizers for group in optimizer.groups]
+    decay = max((number(group, "weight_decay") for group in groups), default=math.nan)
+    weights = sum(model.parameters_total for model in evidence.trained_models)
+    apart = min(1.0, math.log10(max(held.last / max(loss.last, 1e-12), 1.0)) / 2)
+    return make_finding(
+        "overfitting",
+        severity="fault" if severity == "fault" else "warning",
+        certainty=0.6 + 0.25 * apart,
+        title=f"The network learns its examples by heart: loss {loss.last:.3g} on them, {held.last:.3g} on others",
+        since=lowest,
+        evidence=[
+            figure("training loss at the end", loss.last),
+            figure("held-out loss at the end", held.last, "near the training loss"),
+            figure("its lowest point", held.lowest),
+            figure("score on training examples less that on others", gap, "below 0.1"),
+            figure("weights", weights),
+            figure("weight decay", decay),
+        ],
+        curves=[curve("held-out loss", held), curve("training loss", evidence.loss)],
+        why="With more weights than the examples can bind, it learns their noise, which says nothing of others.",
+        fix=f"Stop at step {lowest}, where the held-out loss was lowest, or regularise: weight decay, dropout, fewer units, more data.",
+        disproof="Stopped there or regularised, the held-out loss is no lower.",
+    )
+
+
+RULE = Rule("overfitting", find, needs=("steps",))
