@@ -32,13 +32,10 @@ _LABELS = {
     "nc3_squared": "NC3, self-duality, squared",
     "nc3_cosine": "cosine of row and centre",
     "cdnv": "class-distance normalised variance",
-    "equinorm_centres": "NC2, equal lengths of the centres",
-    "equinorm_classifier": "NC2, equal lengths of the classifier's rows",
-    "equiangular_centres": "NC2, equal angles of the centres",
-    "equiangular_classifier": "NC2, equal angles of the classifier's rows",
-    "maximal_angle_centres": "NC2, maximal angles of the centres",
-    "maximal_angle_classifier": "NC2, maximal angles of the classifier's rows",
     "nc3": "NC3, self-duality",
+    "unc3": "UNC3, uniform duality",
+    "nc3_zhu": "NC3, duality by the simplex (Zhu)",
+    "bias_zhu": "bias against the global mean (Zhu)",
     "nc4": "NC4, classifier differs from the nearest centre",
     "nearest_centre_accuracy": "the nearest centre is right",
     "separation": "separation D",
@@ -53,6 +50,17 @@ _LABELS = {
     "adaptive_ece": "adaptive calibration error",
     "brier": "Brier score",
     "nll": "negative log likelihood, nats",
+}
+_CONFIGURATIONS = {
+    "equinorm": "NC2, equal lengths",
+    "equiangular": "NC2, equal angles",
+    "maximal_angle": "NC2, maximal angles",
+    "nc2_zhu": "NC2, against the simplex (Zhu)",
+    "hyperspherical": "GNC2, even spread on the sphere",
+    "largest_cosine": "closest pair, its cosine",
+    "reference_gap": "closest pair, above the reference",
+    "seli": "against the geometry of unequal classes (SELI)",
+    "minority_cosine": "closeness of small classes",
 }
 _MARGINS = {
     "output": "output margin",
@@ -216,6 +224,10 @@ def _label(quantity: str) -> str:
     """What a quantity is called."""
     if quantity in _LABELS:
         return _LABELS[quantity]
+    for ending, what in (("_centres", "of the centres"), ("_classifier", "of the classifier's rows")):
+        stem, _, note = quantity.partition(ending)
+        if stem in _CONFIGURATIONS and note != quantity:
+            return f"{_CONFIGURATIONS[stem]} {what}" + (", unbiased" if note else "")
     for name, label in _MARGINS.items():
         figure = quantity.removeprefix(f"{name}_")
         if figure != quantity:

@@ -193,12 +193,14 @@ def _plot(
     for index, (lens, name) in enumerate(_SHOWN[kind]):
         for one in _of(result, lens, name):
             color, epochs = PALETTE[index % len(PALETTE)], np.maximum(one.epochs, 0.5)
-            label = f"{one.label}, {one.split}"
+            label = one.label if one.split in ("train", "") else None
             ax.plot(epochs, one.values, _DASHES.get(one.split, "-"), marker=".", color=color, label=label)
             if np.isfinite(one.low).any():
                 ax.fill_between(epochs, one.low, one.high, color=color, alpha=0.12, linewidth=0)
     if kind == "collapse":
         ax.set_yscale("log")
+    if result.held_out:
+        ax.plot([], [], "--", color=QUIET, label=f"dashed: {result.held_out}")
     _mark_epochs(result, ax)
     ax.legend(fontsize="x-small")
     ax.set_title(_title(result))

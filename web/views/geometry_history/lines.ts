@@ -16,6 +16,8 @@ export interface Together {
 
 export interface Lines {
   readonly x: readonly number[];
+  /** Of a logarithmic y axis: what is drawn, with a little room. */
+  readonly range: readonly [number, number] | undefined;
   readonly series: readonly ChartSeries[];
   readonly bands: readonly ChartBand[];
 }
@@ -144,8 +146,10 @@ export function linesOf(result: GeometryHistory, lens: string, quantities: reado
   const color = (one: Series, place: number): string =>
     several || !one.split ? categoryColor(place) : splitColor(one.split);
   const dashed = (one: Series): boolean => several && one.split !== "" && one.split !== "train";
+  const drawn = found.flatMap(({ one }) => numbersOf(one.values)).filter((value) => value > 0);
   return {
     x: epochs.map((epoch) => Math.max(epoch, UNTRAINED)),
+    range: drawn.length ? [Math.min(...drawn) / 1.3, Math.max(...drawn) * 1.3] : undefined,
     series: found.map(({ one, place }) => ({
       label: [several || !one.split ? nameOf(one) : "", one.split].filter(Boolean).join(", "),
       values: spread(one, numbersOf(one.values)),
