@@ -6,155 +6,43 @@ from collections.abc import Callable, Iterator
 
 from pellucid.results.watched_script import ScriptCall, TensorFacts
 
-__all__ = ["CONTRACTIONS", "NONLINEAR", "VIEWS", "Wiring"]
+__all__ = ["ACTIVATIONS", "CONTRACTIONS", "NONLINEAR", "VIEWS", "Wiring"]
 
 VIEWS = frozenset(
-    [
-        "view",
-        "reshape",
-        "flatten",
-        "unflatten",
-        "squeeze",
-        "squeeze_",
-        "unsqueeze",
-        "unsqueeze_",
-        "permute",
-        "transpose",
-        "transpose_",
-        "t",
-        "T",
-        "mT",
-        "contiguous",
-        "expand",
-        "expand_as",
-        "view_as",
-        "reshape_as",
-        "movedim",
-        "swapaxes",
-        "float",
-        "double",
-        "half",
-        "bfloat16",
-        "to",
-        "type",
-        "cpu",
-        "cuda",
-        "clone",
-        "__getitem__",
-        "getitem",
-        "select",
-        "narrow",
-        "chunk",
-        "split",
-        "unbind",
-        "detach",
-        "data",
-        "type_as",
-        "requires_grad_",
-        "cat",
-        "stack",
-        "long",
-        "int",
-    ]
+    {
+        *("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "t", "T", "mT"),
+        *("contiguous", "expand", "expand_as", "view_as", "reshape_as", "movedim", "moveaxis", "swapaxes", "swapdims"),
+        *("float", "double", "half", "bfloat16", "to", "type", "type_as", "cpu", "cuda", "clone", "getitem", "select"),
+        *("narrow", "chunk", "split", "unbind", "detach", "data", "requires_grad", "cat", "stack", "ravel", "alias"),
+    }
 )
 """Operations that move or relabel numbers without computing."""
 
 CONTRACTIONS = frozenset(
-    [
-        "linear",
-        "conv1d",
-        "conv2d",
-        "conv3d",
-        "conv_transpose1d",
-        "conv_transpose2d",
-        "conv_transpose3d",
-        "bilinear",
-        "matmul",
-        "__matmul__",
-        "__rmatmul__",
-        "mm",
-        "bmm",
-        "addmm",
-        "baddbmm",
-        "addbmm",
-        "einsum",
-        "mv",
-        "tensordot",
-    ]
+    {
+        *("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
+        *("matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "mv", "tensordot"),
+    }
 )
-"""Operations with weights that are linear in their input."""
+"""Operations that are linear in their input and, with a parameter, hold a layer's weights."""
 
-NONLINEAR = frozenset(
-    [
-        "relu",
-        "relu_",
-        "relu6",
-        "leaky_relu",
-        "leaky_relu_",
-        "prelu",
-        "rrelu",
-        "elu",
-        "elu_",
-        "selu",
-        "selu_",
-        "celu",
-        "gelu",
-        "silu",
-        "silu_",
-        "mish",
-        "hardswish",
-        "hardsigmoid",
-        "hardtanh",
-        "hardshrink",
-        "softshrink",
-        "tanhshrink",
-        "sigmoid",
-        "sigmoid_",
-        "tanh",
-        "tanh_",
-        "softplus",
-        "softsign",
-        "softmax",
-        "log_softmax",
-        "logsigmoid",
-        "glu",
-        "threshold",
-        "clamp",
-        "clamp_",
-        "clip",
-        "exp",
-        "log",
-        "sin",
-        "cos",
-        "abs",
-        "pow",
-        "__pow__",
-        "square",
-        "sqrt",
-        "maximum",
-        "minimum",
-        "max_pool1d",
-        "max_pool2d",
-        "max_pool3d",
-        "max",
-        "amax",
-        "layer_norm",
-        "group_norm",
-        "instance_norm",
-        "rms_norm",
-        "normalize",
-        "lstm",
-        "gru",
-        "rnn_tanh",
-        "rnn_relu",
-        "lstm_cell",
-        "gru_cell",
-        "scaled_dot_product_attention",
-        "multi_head_attention_forward",
-        "erf",
-        "where",
-    ]
+ACTIVATIONS = frozenset(
+    {
+        *("relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish"),
+        *("hardsigmoid", "hardtanh", "hardshrink", "softshrink", "tanhshrink", "sigmoid", "tanh", "softplus"),
+        *("softsign", "logsigmoid", "threshold"),
+    }
 )
+"""Functions of one entry that networks put between their layers."""
+
+NONLINEAR = ACTIVATIONS | {
+    *("softmax", "log_softmax", "glu", "clamp", "clamp_min", "clamp_max", "exp", "log", "sin", "cos", "abs", "pow"),
+    *("square", "sqrt", "rsqrt", "maximum", "minimum", "max", "min", "amax", "amin", "max_pool1d", "max_pool2d"),
+    *("max_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "layer_norm", "group_norm", "instance_norm"),
+    *("rms_norm", "normalize", "norm", "lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell"),
+    *("rnn_relu_cell", "scaled_dot_product_attention", "multi_head_attention_forward", "erf", "where", "sign"),
+    *("heaviside", "logsumexp", "cumsum", "sort", "topk", "round", "floor", "sinh", "cosh", "atan", "reciprocal"),
+}
 """Operations after which a stack is no longer one linear map."""
 
 
@@ -193,6 +81,13 @@ class Wiring:
                     pending.append(fed)
                 else:
                     yield fed
+
+    def computed_from(self, call: ScriptCall, argument: int = 0) -> ScriptCall | None:
+        """The call that computed an argument, views left out."""
+        fed = self.feeding(call, argument)
+        while fed is not None and fed.function in VIEWS:
+            fed = self.feeding(fed)
+        return fed
 
     def users(self, call: ScriptCall) -> list[ScriptCall]:
         """The calls that took what a call made."""

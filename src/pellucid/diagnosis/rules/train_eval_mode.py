@@ -1,0 +1,256 @@
+"""Dropout or batch normalisation is in the wrong mode, in evaluation or in training.
+
+Only layers that behave differently count: dropout with p > 0, and batch normalisation that keeps running figures. A network with
+frozen batch normalisation in an otherwise training model is a habit of fine-tuning. A second network that only answers the
+first (adversarial pairs) samples in training mode by custom; that is a warning.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+
+from pellucid.diagnosis.evidence import NOWHERE, Evidence
+from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
+from pellucid.diagnosis.source_changes import SourceCode
+from pellucid.results.diagnosis import Finding, LineChange
+from pellucid.results.watched_script import CodeLine, ScriptModel, ScriptModule
+
+__all__ = ["RULE"]
+
+_MOST = 0.5
+_FUNCTIONAL = (
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "alpha_dropout",
+    "feature_alpha_dropout",
+    "feature_dropout",
+)
+_SHORT = 0.99
+"""Of training forwards in training mode: below, some ran in evaluation mode."""
+
+
+def find(evidence: Evidence) -> Finding | None:
+    """Layers that run in the wrong mode in a phase."""
+    return _functional(evidence) or _evaluation(evidence) or _training(evidence)
+
+
+def _is_moody(module: ScriptModule) -> bool:
+    """Whether it does different things in its two modes."""
+    if "Dropout" in module.kind:
+        chance = re.search(r"p=([\d.]+)", module.settings)
+        return chance is None or float(chance[1]) > 0
+    if "BatchNorm" in module.kind or "InstanceNorm" in module.kind:
+        return "track_running_stats=False" not in module.settings and "Instance" not in module.kind
+    if module.kind in ("LSTM", "GRU", "RNN", "MultiheadAttention"):
+        return bool(re.search(r"dropout=0?\.[0-9]*[1-9]", module.settings))
+    return module.kind == "RReLU"
+
+
+def _functional(evidence: Evidence) -> Finding | None:
+    """``F.dropout(x, p)`` in evaluation: its ``training`` is True unless it is told otherwise."""
+    for call in evidence.calls(*_FUNCTIONAL, phase="evaluation"):
+        on = call.settings.get("training", True)
+        chance = call.settings.get("p", 0.5)
+        off = chance == 0 if isinstance(chance, int | float) else False
+        if on in (True, "True") and not off and not call.training:
+            code = evidence.code(call.place.file)
+            changes = []
+            for made in code.calls(*_FUNCTIONAL, line=call.place.line):
+                if not any(keyword.arg == "training" for keyword in made.keywords):
+                    changes.append(made)
+            made_new = [c for c in evidence.codes for c in c.calls("Dropout") if _in_forward(evidence, c)]
+            fix = "Pass training=self.training, or use nn.Dropout made in __init__."
+            return _finding(
+                evidence,
+                0.95,
+                "Dropout stays on in evaluation",
+                call.place,
+                _with_training(code, changes) if not made_new else (),
+                [
+                    figure("evaluations with dropout at work", 1.0, "0", "share"),
+                    figure("p", chance if isinstance(chance, int | float) else math.nan),
+                ],
+                call.module,
+                "F.dropout drops whatever mode the model is in, so that evaluation is as noisy as training.",
+                fix,
+            )
+    return None
+
+
+def _in_forward(evidence: Evidence, call: ast.Call) -> bool:
+    for code in evidence.codes:
+        for outer in code.around(call):
+            if isinstance(outer, ast.FunctionDef):
+                return outer.name == "forward"
+    return False
+
+
+def _with_training(code: SourceCode, calls: list[ast.Call]) -> tuple[LineChange, ...]:
+    """All calls of a line with ``training=self.training``; one change, since they share the line."""
+    if not calls:
+        return ()
+    lines = {call.lineno for call in calls}
+    if len(lines) > 1 or any((call.end_lineno or call.lineno) != call.lineno for call in calls):
+        return (code.with_argument(calls[0], "training", "self.training"),)
+    text = code.lines[calls[0].lineno - 1]
+    for call in sorted(calls, key=lambda one: -(one.end_col_offset or 0)):
+        end = len(text.encode()[: call.end_col_offset or 0].decode()) - 1
+        text = f"{text[:end]}, training=self.training{text[end:]}"
+    return (LineChange(code.file, calls[0].lineno, (code.lines[calls[0].lineno - 1],), (text,)),)
+
+
+def _evaluation(evidence: Evidence) -> Finding | None:
+    for model in evidence.trained_models:
+        wrong = [
+            module
+            for module in model.modules
+            if _is_moody(module) and module.evaluated_mode > 0 and module.trained_mode > 0
+        ]
+        if not wrong or model.evaluation_calls == 0:
+            continue
+        share = max(module.evaluated_mode for module in wrong)
+        norms = any("BatchNorm" in module.kind for module in wrong)
+        adversarial = len(evidence.script.optimizers) > 1 and len(evidence.trained_models) > 1
+        certainty = 0.9 if share > _MOST else 0.6
+        place, changes = _eval_call(evidence, model)
+        severity = "warning" if adversarial or share <= 0.25 else "fault"
+        return _finding(
+            evidence,
+            certainty,
+            f"{wrong[0].kind} is in training mode during evaluation",
+            place,
+            changes,
+            [
+                figure("evaluations in training mode", share, "0", "share"),
+                figure("layers concerned", len(wrong)),
+            ],
+            wrong[0].name,
+            "Batch normalisation then uses the statistics of the evaluated batch itself, and changes its running ones."
+            if norms
+            else "Dropout then drops units at random while the network is judged.",
+            "Call model.eval() before evaluating and model.train() before training.",
+            severity,
+        )
+    return None
+
+
+def _training(evidence: Evidence) -> Finding | None:
+    for model in evidence.trained_models:
+        wrong = [module for module in model.modules if _is_moody(module) and module.trained_mode < _SHORT]
+        if not wrong:
+            continue
+        root = next((module for module in model.modules if module.name == ""), None)
+        others = [m for m in model.modules if not _is_moody(m) and m.trained_mode == m.trained_mode and m.calls > 0]
+        frozen = (
+            root is not None and root.trained_mode >= _SHORT and all("BatchNorm" in module.kind for module in wrong)
+        )
+        if frozen or (
+            others and all(m.trained_mode >= _SHORT for m in others) and all("Batch" in w.kind for w in wrong)
+        ):
+            continue
+        share = 1 - min(module.trained_mode for module in wrong)
+        place, changes = _train_call(evidence, model)
+        return _finding(
+            evidence,
+            0.9 if share > _MOST else 0.8,
+            f"{wrong[0].kind} is in evaluation mode during training",
+            place,
+            changes,
+            [figure("training steps in evaluation mode", share, "0", "share"), figure("layers concerned", len(wrong))],
+            wrong[0].name,
+            "Dropout does nothing and batch normalisation neither uses nor updates the batch's statistics.",
+            "Call model.train() at the start of every epoch.",
+            "fault" if share > 0.25 else "warning",
+        )
+    return None
+
+
+def _name(model: ScriptModel) -> str:
+    return model.name if model.name.replace(".", "_").isidentifier() else "model"
+
+
+def _eval_call(evidence: Evidence, model: ScriptModel) -> tuple[CodeLine, tuple[LineChange, ...]]:
+    """``model.eval()`` before the evaluation, and ``model.train()`` at the head of the loop if nothing calls it."""
+    calls = [
+        c
+        for c in evidence.calls(phase="evaluation")
+        if c.place.line and (c.model == -1 or c.module == "" or c.training)
+    ]
+    place = _outside_model(evidence, calls)
+    if not place.line:
+        return NOWHERE, ()
+    code = evidence.code(place.file)
+    statement = code.statement_at(place.line)
+    if statement is None:
+        return place, ()
+    line = statement.lineno
+    for outer in code.around(statement):
+        if isinstance(outer, ast.With) and "grad" in ast.unparse(outer.items[0].context_expr):
+            line = outer.lineno
+            break
+        if isinstance(outer, ast.FunctionDef | ast.ClassDef):
+            break
+    name = _name(model)
+    changes = [code.added_before(line, f"{name}.eval()")]
+    if not any(ast.unparse(call.func) == f"{name}.train" for call in code.calls("train")):
+        loss = evidence.main_loss
+        loop = code.loop_around(loss.backward.line) if loss is not None and loss.backward.file == place.file else None
+        if loop is not None:
+            changes.insert(0, code.added_before(loop.body[0].lineno, f"{name}.train()"))
+    return evidence.place(place.file, line), tuple(sorted(changes, key=lambda one: one.line))
+
+
+def _outside_model(evidence: Evidence, calls: list) -> CodeLine:
+    """The first line of an evaluation that lies outside any class."""
+    for call in calls:
+        code = evidence.code(call.place.file)
+        statement = code.statement_at(call.place.line)
+        if statement is not None and not any(isinstance(outer, ast.ClassDef) for outer in code.around(statement)):
+            return call.place
+    return NOWHERE
+
+
+def _train_call(evidence: Evidence, model: ScriptModel) -> tuple[CodeLine, tuple[LineChange, ...]]:
+    loss = evidence.main_loss
+    place = loss.backward if loss is not None else NOWHERE
+    code = evidence.code(place.file)
+    loop = code.loop_around(place.line) if place.line else None
+    if loop is None:
+        return place, ()
+    return place, (code.added_before(loop.body[0].lineno, f"{_name(model)}.train()"),)
+
+
+def _finding(
+    evidence: Evidence,
+    certainty: float,
+    title: str,
+    place: CodeLine,
+    changes: tuple[LineChange, ...],
+    figures: list,
+    layer: str,
+    why: str,
+    fix: str,
+    severity: str = "fault",
+) -> Finding:
+    return make_finding(
+        "train_eval_mode",
+        severity=severity,  # pyright: ignore[reportArgumentType]
+        certainty=certainty,
+        title=title,
+        place=place,
+        layer=layer,
+        since=0,
+        evidence=figures,
+        curves=[curve("loss", evidence.loss)],
+        why=why,
+        fix=fix,
+        changes=changes,
+        disproof="The layers' training flag is False in evaluation and True in training.",
+    )
+
+
+RULE = Rule("train_eval_mode", find, explains=("data_leakage", "overfitting", "train_test_mismatch"), needs=("models",))
