@@ -57,9 +57,8 @@ class Harness:
         frame = sys._getframe(1)
         while frame is not None:
             file = frame.f_code.co_filename
-            if "pellucid/" not in file.split("/tests/")[0][-60:] or "/tests/" in file:
-                if "torch/" not in file and "script_harness" not in file:
-                    return CodeLine(file.rsplit("/", 1)[-1], frame.f_lineno, "", frame.f_code.co_name)
+            if "/tests/" in file and "script_harness" not in file:
+                return CodeLine(file.rsplit("/", 1)[-1], frame.f_lineno, "", frame.f_code.co_name)
             frame = frame.f_back
         return CodeLine("", 0, "", "")
 
@@ -140,6 +139,8 @@ class Harness:
 
         def after(optimizer, args, kwargs):
             self.tell("update_ends", optimizer, self.step)
+            if optimizer not in self.optimizers:
+                self.optimizers.append(optimizer)
             self.step += 1
             self.turn(False)
             self.turn(self._learn(self.step))

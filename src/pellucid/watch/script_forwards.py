@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils.hooks import RemovableHandle
 
+from pellucid.watch.call_site import CallSite, calling_site
 from pellucid.watch.guard import Guard
 from pellucid.watch.script_models import ModelBook
 
@@ -22,6 +23,7 @@ _DEEPEST_OUTPUT = 3
 _PATIENCE = 2
 """Backward passes that a forward pass may miss before it counts as an evaluation (a generator's is used second)."""
 _MOST_OPEN = 64
+_MOST_SITES = 256
 
 
 @dataclass
@@ -33,6 +35,8 @@ class Forward:
         phase: ``train`` is a guess until it is settled.
         reached: A backward pass went through it.
         examples: Of its first tensor; 0 unknown.
+        site: The line that called it.
+        seems: The phase by what calls from the same line have been for so far.
     """
 
     root: nn.Module
@@ -44,6 +48,8 @@ class Forward:
     modes: list[tuple[int, bool]] | None = None
     reached: bool = False
     missed: int = 0
+    site: CallSite = (None, 0)
+    seems: str = "train"
     handles: list[RemovableHandle] = field(default_factory=list)
 
     def reach(self, gradient: Any) -> None:
@@ -104,6 +110,9 @@ class Forwards:
         self._open: list[Forward] = []
         self._count = 0
         self._spared = False
+        self._sites: dict[CallSite, set[str]] = {}
+        self._paused: list[nn.Module] = []
+        self._was_everywhere = False
 
     @property
     def running(self) -> nn.Module | None:
@@ -157,6 +166,23 @@ class Forwards:
         self._roots = {}
         self._running = []
 
+    def pause(self) -> None:
+        """Take every hook off for a while."""
+        self._paused = [root for root, _ in self._roots.values()]
+        self._was_everywhere = bool(self._everywhere)
+        for _, handles in self._roots.values():
+            for handle in handles:
+                handle.remove()
+        self._roots = {}
+        self.look_everywhere(False)
+
+    def resume(self) -> None:
+        """Put them on again."""
+        for root in self._paused:
+            self.follow(root)
+        self.look_everywhere(self._was_everywhere)
+        self._paused = []
+
     def follow(self, root: nn.Module) -> None:
         """Put hooks on a root."""
         if id(root) in self._roots or isinstance(root, nn.TransformerEncoderLayer):
@@ -206,7 +232,10 @@ class Forwards:
             phase="train" if torch.is_grad_enabled() else "evaluation",
             training=module.training,
             examples=_examples(args, kwargs),
+            site=calling_site(),
         )
+        # An accuracy computed with gradients on is an evaluation from its second time on.
+        forward.seems = "evaluation" if self._sites.get(forward.site) == {"evaluation"} else forward.phase
         self._count += 1
         self._under_way = forward
         self._listener.root_begins(forward, args, kwargs)
@@ -273,6 +302,8 @@ class Forwards:
             handle.remove()
         forward.handles = []
         forward.phase = phase
+        if len(self._sites) < _MOST_SITES:
+            self._sites.setdefault(forward.site, set()).add(phase)
         self._listener.settled(forward)
 
     def examples_reached(self) -> int:

@@ -14,7 +14,6 @@ from pellucid.watch.script_mode import CallMode, hides_calls
 __all__ = ["Learning"]
 
 _FIRST_STEPS = 3
-_FIRST_EVALUATIONS = 2
 _MOST_CALLS = 20_000
 """Of one learned step; what comes after is not told."""
 
@@ -122,7 +121,7 @@ class Learning:
     def _evaluate(self, root: nn.Module) -> None:
         number = self.evaluations
         self.evaluations += 1
-        if number < _FIRST_EVALUATIONS or _is_late(number) or self._always:
+        if number & (number - 1) == 0 or self._always:
             self._begin("evaluation")
             self._roots_seen = {id(root)}
 

@@ -13,6 +13,8 @@ from torch.utils._device import DeviceContext
 __all__ = ["CallMode", "hides_calls"]
 
 _DULL = frozenset(("__get__", "__set__", "__delete__"))
+_TOLD_ATTRIBUTES = frozenset(("T", "mT", "H", "mH", "data", "real", "imag"))
+"""Attributes that are other tensors."""
 
 
 class CallMode(TorchFunctionMode):
@@ -31,7 +33,7 @@ class CallMode(TorchFunctionMode):
         """Call as without, and tell."""
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        if self._listening and func.__name__ not in _DULL and torch._C._functorch.peek_interpreter_stack() is None:
+        if self._listening and _is_told(func) and torch._C._functorch.peek_interpreter_stack() is None:
             self._tell(func, args, kwargs, result)
         return result
 
@@ -55,6 +57,13 @@ class CallMode(TorchFunctionMode):
         stack = _get_current_function_mode_stack()
         if stack and stack[-1] is self:
             _pop_mode()
+
+
+def _is_told(func: Callable[..., Any]) -> bool:
+    """Whether a function does more than tell a tensor's shape or type."""
+    if func.__name__ not in _DULL:
+        return True
+    return getattr(getattr(func, "__self__", None), "__name__", "") in _TOLD_ATTRIBUTES
 
 
 def hides_calls(module: nn.Module) -> bool:

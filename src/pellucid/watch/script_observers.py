@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pellucid.watch.observed import ObservedScript
 from pellucid.watch.script_events import ScriptObserver
+from pellucid.watch.wiring import ScriptWiring
 
 __all__ = ["OBSERVERS"]
 
-OBSERVERS: tuple[type[ScriptObserver], ...] = ()
+OBSERVERS: tuple[type[ScriptObserver], ...] = (ScriptWiring, ObservedScript)
 """Made with the script's context, and told of events, in this order."""

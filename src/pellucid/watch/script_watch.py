@@ -197,7 +197,7 @@ class ScriptWatch:
 
     def _let_go(self) -> None:
         self._on = False
-        for part in (self._learning.end, self._layers.close, self._forwards.close, self._taps.close):
+        for part in (self._learning.end, self._layers.pause, self._forwards.close, self._taps.close):
             self.guard("closing", part)()
         for handle in self._hooks:
             handle.remove()
@@ -242,7 +242,7 @@ class ScriptWatch:
         if self._is_look or not record.forwards or forward.training != record.was_training.get(forward.phase):
             forward.modes = self._book.modes_now(forward.index)
             record.was_training[forward.phase] = forward.training
-        self._learning.root_begins(forward.root, forward.phase)
+        self._learning.root_begins(forward.root, forward.seems)
         self._layers.forward_begins(forward.index, record, self.step, training)
         self._events.forward_begins(forward.root, forward.index, args, kwargs, forward.phase)
 
@@ -512,13 +512,23 @@ class ScriptWatch:
         if not isinstance(what, nn.Module):
             self._learning.end()
             self._learning.forbidden = True
-        self._layers.close()
+        self._layers.pause()
         self._forwards.spare(what)
 
     def compiled(self, module: nn.Module) -> None:
         """A wrapper carries its hooks outside of what is compiled."""
         if self._book.index_of(module) >= 0:
             self._forwards.follow(module)
+
+    def reading_begins(self) -> None:
+        """The code of modules is about to be read: no hook may stand on them."""
+        self._learning.end()
+        self._layers.pause()
+        self._forwards.pause()
+
+    def reading_ends(self) -> None:
+        """It has been."""
+        self._forwards.resume()
 
     def warned(self, text: str, file: str, line: int) -> None:
         """A Python warning is shown."""
@@ -605,6 +615,8 @@ _TAPPED = (
     "update_skipped",
     "compiling",
     "compiled",
+    "reading_begins",
+    "reading_ends",
     "warned",
     "written",
 )

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import CodeType
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
 from pellucid.results.watched_script import CodeLine, ScriptCall, ScriptLoss, TensorFacts
+from pellucid.watch.call_site import CallSite, calling_site
 from pellucid.watch.script_events import ScriptContext, ScriptObserver
-from pellucid.watch.wiring_calls import CallRecord, calling_site
+from pellucid.watch.wiring_calls import CallRecord
 from pellucid.watch.wiring_graph import graph_names, loss_node_kind
 from pellucid.watch.wiring_loss import Term, dissect, last_operation
+from pellucid.watch.wiring_names import NETWORK
+from pellucid.watch.wiring_recipes import HeldForward, Recipe, find_recipe, read_recipe
 from pellucid.watch.wiring_settings import flat_tensors
 from pellucid.watch.wiring_targets import ShapeOfLoss, TargetValues, compared_in_evaluation, look_at_shape
 from pellucid.watch.wiring_tensors import SeenTensor
@@ -33,14 +35,25 @@ _wirings: WeakKeyDictionary[ScriptContext, ScriptWiring] = WeakKeyDictionary()
 
 @dataclass(slots=True)
 class LossSeen:
-    """A loss that is back-propagated now, in a learned step."""
+    """A loss that is back-propagated now.
+
+    Attributes:
+        kind: As ``ScriptLoss.kind``.
+        loss: What is back-propagated.
+        prediction: Of the loss function; None where it is not found.
+        target: Of the loss function; None where there is none or it is not found.
+        value: What the loss function gave; known in learned steps.
+        factor: What ``value`` is multiplied by.
+        inputs: Where no model is called: tensors that come to the parameters from outside; known in learned steps.
+    """
 
     kind: str
     loss: Tensor
     prediction: Tensor | None
     target: Tensor | None
     value: Tensor | None
-    scale: float
+    factor: float
+    inputs: list[Tensor] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +84,7 @@ class _Line:
     values: TargetValues = field(default_factory=TargetValues)
     operation: str = ""
     module: str = ""
+    recipe: Recipe | None = None
 
 
 @dataclass(slots=True)
@@ -102,10 +116,12 @@ class ScriptWiring(ScriptObserver):
         """Between the begin and the end of a backward pass in a learned step."""
         self.evaluated: list[Callable[[EvaluationSeen], None]] = []
         """Told of each learned evaluation."""
+        self.main_kind = "custom"
+        """Of the loss that was found first."""
         self._phase = "train"
         self._forwards: list[_Forward] = []
         self._lines: dict[tuple[object, ...], _Line] = {}
-        self._by_site: dict[tuple[CodeType | None, int], _Line] = {}
+        self._by_site: dict[CallSite, _Line] = {}
         self._pending: list[tuple[_Line, SeenTensor | None, SeenTensor | None]] = []
         self._reaching: set[int] = set()
         self._targets: set[int] = set()
@@ -182,7 +198,7 @@ class ScriptWiring(ScriptObserver):
             "calls": tuple(call for calls in sorted(kept, key=_first_step) for call in calls),
         }
 
-    def _learn(self, record: CallRecord, site: tuple[CodeType | None, int], loss: Tensor) -> None:
+    def _learn(self, record: CallRecord, site: CallSite, loss: Tensor) -> None:
         """Dissect a loss of a learned step."""
         before = len(record.calls)
         seen = record.book.see(loss)
@@ -204,9 +220,41 @@ class ScriptWiring(ScriptObserver):
                 self._learn_side_loss(record, place, term, loss)
         prediction, target = _alive(record, main.prediction), _alive(record, main.target)
         value = record.book.tensor(main.value.key)
-        self.current = LossSeen(line.kind, loss, prediction, target, value, main.scale)
+        inputs = _outside_inputs(record, main) if not self._forwards else []
+        self.current = LossSeen(line.kind, loss, prediction, target, value, main.factor, inputs)
+        line.recipe = self._recipe(record, loss, main, prediction, target)
+        if self.main_kind == "custom":
+            self.main_kind = line.kind
         self._reaching.update(call.order for call in record.upstream(seen.key, before))
         self._targets.update(term.target.key for term in terms if term.target is not None)
+
+    def read(self, loss: Tensor, forwards: Sequence[HeldForward]) -> LossSeen | None:
+        """What is back-propagated now, learned step or not; None while the line is not known.
+
+        Args:
+            loss: As ``backward_begins`` tells it.
+            forwards: The forward passes since the last backward pass.
+        """
+        if self.current is not None and self.current.loss is loss:
+            return self.current
+        line = self._by_site.get(calling_site())
+        if line is None or line.recipe is None:
+            return None
+        prediction, target = read_recipe(line.recipe, loss, forwards)
+        return LossSeen(line.kind, loss, prediction, target, None, 1.0)
+
+    def _recipe(
+        self, record: CallRecord, loss: Tensor, main: Term, prediction: Tensor | None, target: Tensor | None
+    ) -> Recipe:
+        """How to find the same tensors in other steps."""
+        forwards = [HeldForward(forward.inputs, forward.outputs) for forward in self._forwards]
+        difference, sign = None, 0
+        call = main.call
+        if call is not None and call.name in ("sub", "rsub") and main.prediction is not None:
+            difference = _alive(record, call.outputs[0])
+            first = call.inputs[0].key == main.prediction.key
+            sign = -1 if first == (call.name == "sub") else 1
+        return find_recipe(loss, forwards, prediction, target, difference, sign)
 
     def _learn_side_loss(self, record: CallRecord, place: CodeLine, term: Term, loss: Tensor) -> None:
         """A loss that is added to the loss proper."""
@@ -298,6 +346,21 @@ def _first_step(calls: tuple[ScriptCall, ...]) -> tuple[int, int]:
 def _alive(record: CallRecord, seen: SeenTensor | None) -> Tensor | None:
     tensor = None if seen is None else record.book.tensor(seen.key)
     return None if tensor is None else tensor.detach()
+
+
+def _outside_inputs(record: CallRecord, term: Term) -> list[Tensor]:
+    """Tensors that meet parameters on the way to a prediction, where no model was called; the nearest to it last."""
+    if term.prediction is None:
+        return []
+    rows = term.prediction.shape[:1]
+    found: dict[int, Tensor] = {}
+    for call in record.upstream(term.prediction.key, term.made_before):
+        for tensor in call.inputs if call.name in NETWORK else ():
+            outside = tensor.key not in record.derived and not tensor.is_parameter and tensor.shape[:1] == rows
+            alive = _alive(record, tensor) if outside else None
+            if alive is not None:
+                found[tensor.key] = alive
+    return list(found.values())[::-1]
 
 
 def _count(line: _Line, loss: Tensor) -> None:

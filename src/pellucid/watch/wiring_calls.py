@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import CodeType, FrameType
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from pellucid.results.watched_script import CodeLine, ScriptCall, Setting
+from pellucid.watch.call_site import is_own_call
 from pellucid.watch.script_events import ScriptContext
 from pellucid.watch.wiring_names import LOSSES, call_name, is_in_place, is_recorded
 from pellucid.watch.wiring_settings import flat_tensors, settings_of, tensor_arguments
 from pellucid.watch.wiring_tensors import SeenTensor, TensorBook
 
-__all__ = ["CallRecord", "SeenCall", "calling_site"]
+__all__ = ["CallRecord", "SeenCall"]
 
-_OPTIMIZERS = str(Path(torch.optim.__file__).parent)
-_TORCH = str(Path(torch.__file__).parent)
-_OURS = str(Path(__file__).parents[1])
 
 _MOST_CALLS = 20_000
 _MOST_WITH_FIGURES = 4_000
@@ -69,7 +63,7 @@ class CallRecord:
 
     def add(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         """Take a call down."""
-        if len(self.calls) >= _MOST_CALLS or not is_recorded(function) or _is_optimizers_own():
+        if len(self.calls) >= _MOST_CALLS or not is_recorded(function) or is_own_call():
             return
         name, in_place = call_name(function), is_in_place(function)
         given = flat_tensors((args, kwargs))
@@ -213,26 +207,3 @@ class CallRecord:
         if module is not None:
             return module.training
         return all(model.training for model in self._context.models)
-
-
-def _is_optimizers_own() -> bool:
-    """Whether torch's optimiser made the call, and no closure of the person's."""
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None:
-        file = frame.f_code.co_filename
-        if file.startswith(_OPTIMIZERS):
-            return True
-        if not file.startswith((_OURS, _TORCH)):
-            return False
-        frame = frame.f_back
-    return False
-
-
-def calling_site() -> tuple[CodeType | None, int]:
-    """The innermost running instruction that is neither torch's nor ours: a cheap name for a line of the script."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if not frame.f_code.co_filename.startswith((_OURS, _TORCH)):
-            return frame.f_code, frame.f_lasti
-        frame = frame.f_back
-    return None, 0

@@ -32,6 +32,7 @@ class Term:
         value: What the loss function gave, before factors.
         made_before: The prediction stood before this call.
         rank: How sure it is that this is the loss proper.
+        factor: What ``value`` is multiplied by on its way into the loss.
     """
 
     kind: str
@@ -45,6 +46,7 @@ class Term:
     scale: float
     reduction: str
     rank: int
+    factor: float
 
 
 def dissect(record: CallRecord, loss: SeenTensor, before: int) -> list[Term]:
@@ -91,7 +93,20 @@ def _term(record: CallRecord, summand: Summand, is_live: Callable[[SeenTensor], 
     prediction = networks[0].live if networks else None
     before = networks[0].path[-1].order if networks and networks[0].path else summand.before
     reduction = _reduction([call] if call else [], summand, prediction)
-    return Term(kind, call, place, prediction, None, summand.tensor, before, 0, summand.scale, reduction[0], rank)
+    return Term(
+        kind=kind,
+        call=call,
+        place=place,
+        prediction=prediction,
+        target=None,
+        value=summand.tensor,
+        made_before=before,
+        sign=0,
+        scale=summand.scale,
+        reduction=reduction[0],
+        rank=rank,
+        factor=summand.sign * summand.scale,
+    )
 
 
 def _known_term(
@@ -109,7 +124,20 @@ def _known_term(
     sign = hit.sign
     if call.name == "cosine_similarity":
         sign, target = -sign, target if target is not None and not is_live(target) else None
-    return Term(kind, call, call.place, prediction, target, call.outputs[0], call.order, sign, scale, reduction, _KNOWN)
+    return Term(
+        kind=kind,
+        call=call,
+        place=call.place,
+        prediction=prediction,
+        target=target,
+        value=call.outputs[0] if hit.path == summand.path else summand.tensor,
+        made_before=call.order,
+        sign=sign,
+        scale=scale,
+        reduction=reduction,
+        rank=_KNOWN,
+        factor=summand.sign * summand.scale,
+    )
 
 
 def _read_term(record: CallRecord, summand: Summand, hit: Hit, reading: Reading) -> Term:
@@ -129,6 +157,7 @@ def _read_term(record: CallRecord, summand: Summand, hit: Hit, reading: Reading)
         scale=scale,
         reduction=reduction,
         rank=_STRONG if strong else _WEAK if reading.natural or reading.kind != "custom" else _TARGETLESS,
+        factor=summand.sign * summand.scale,
     )
 
 

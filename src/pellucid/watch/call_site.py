@@ -1,0 +1,47 @@
+"""Which line of a script is running, as cheaply as a key of a dictionary needs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import CodeType, FrameType
+
+import torch
+
+__all__ = ["CallSite", "calling_site", "is_own_call"]
+
+CallSite = tuple[CodeType | None, int]
+"""A code object and the offset of the instruction in it."""
+
+_TORCH = str(Path(torch.__file__).parent)
+_OPTIMIZERS = str(Path(torch.optim.__file__).parent)
+_OURS = str(Path(__file__).parents[1])
+
+
+def calling_site() -> CallSite:
+    """The innermost running instruction that is neither torch's nor ours."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if not frame.f_code.co_filename.startswith((_OURS, _TORCH)):
+            return frame.f_code, frame.f_lasti
+        frame = frame.f_back
+    return None, 0
+
+
+def is_own_call() -> bool:
+    """Whether the call that a function mode tells of was made by the watch, or by torch's optimiser.
+
+    A closure of the person's that an optimiser calls is the person's.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_name != "__torch_function__":
+        frame = frame.f_back
+    frame = frame.f_back if frame is not None else None
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file.startswith((_OPTIMIZERS, _OURS)):
+            return True
+        if not file.startswith(_TORCH):
+            return False
+        frame = frame.f_back
+    return False
