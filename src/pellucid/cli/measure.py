@@ -20,6 +20,7 @@ KINDS = (
     "collapse",
     "curvature",
     "folding",
+    "history",
     "information",
     "jacobian",
     "landscape",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pellucid.errors import SettingsError
+from pellucid.lenses.geometry_history import measure_geometry_history
 from pellucid.training.assembly import loss_spec
 from pellucid.training.losses import build_loss
 from pellucid.training.measured_function import FUNCTION_MEASURES
@@ -56,6 +57,9 @@ def measure_run(run: Run, request: Request, *, checkpoints: bool = False) -> Ite
         raise SettingsError(
             f"{request.kind} has no scaling", place="--scale", remedy="leave it out, or measure calibration"
         )
+    if request.kind == "history":  # it stands in the run's tables: neither network nor data are needed
+        yield "geometry_history", measure_geometry_history(run)
+        return
     held_out = request.kind in HELD_OUT and "test" in splits_of(run)
     split = request.split or ("test" if held_out else "train")
     examples = load_run_examples(run, split)

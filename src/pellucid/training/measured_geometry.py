@@ -39,6 +39,13 @@ def _collapse(found: MeasuredRun, _plane: Any, _request: Request) -> Result:
     )
 
 
+def _history(found: MeasuredRun, _plane: Any, _request: Request) -> Result:
+    """What the lenses of the fit saw along training."""
+    from pellucid.lenses.geometry_history import measure_geometry_history
+
+    return measure_geometry_history(found.run)
+
+
 def _layers(found: MeasuredRun, _plane: Any, request: Request) -> Result:
     from pellucid.lenses.layer_collapse import measure_layer_collapse
 
@@ -112,6 +119,7 @@ GEOMETRY_MEASURES: dict[str, tuple[Measure, bool]] = {
     "calibration": (_calibration, False),
     "classes": (_classes, False),
     "collapse": (_collapse, False),
+    "history": (_history, False),
     "information": (_information, False),
     "layers": (_layers, False),
     "margins": (_margins, False),

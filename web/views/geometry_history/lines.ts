@@ -143,6 +143,7 @@ export function linesOf(result: GeometryHistory, lens: string, quantities: reado
     return out;
   };
   const several = quantities.length > 1;
+  const told = several && new Set(found.map(({ one }) => one.split)).size < 2;
   const color = (one: Series, place: number): string =>
     several || !one.split ? categoryColor(place) : splitColor(one.split);
   const dashed = (one: Series): boolean => several && one.split !== "" && one.split !== "train";
@@ -151,7 +152,7 @@ export function linesOf(result: GeometryHistory, lens: string, quantities: reado
     x: epochs.map((epoch) => Math.max(epoch, UNTRAINED)),
     range: drawn.length ? [Math.min(...drawn) / 1.3, Math.max(...drawn) * 1.3] : undefined,
     series: found.map(({ one, place }) => ({
-      label: [several || !one.split ? nameOf(one) : "", one.split].filter(Boolean).join(", "),
+      label: [several || !one.split ? nameOf(one) : "", told ? "" : one.split].filter(Boolean).join(", "),
       values: spread(one, numbersOf(one.values)),
       color: color(one, place),
       dashed: dashed(one),
