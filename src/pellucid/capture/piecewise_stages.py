@@ -85,19 +85,15 @@ def winners(kink: Kink, rounds: Sequence[np.ndarray]) -> np.ndarray:
     Returns:
         Cells × groups, the place of the member in its group.
     """
-    cells = len(rounds[0])
+    from pellucid.core.planar_signs import knock_out
+
     kind = np.uint8 if kink.members <= 256 else np.uint16
-    found = np.empty((cells, kink.quantities), kind)
-    for first in range(0, cells, 1024):
+    found = np.empty((len(rounds[0]), kink.quantities), kind)
+    starts = np.cumsum([0, *(words.shape[1] for words in rounds)])[:-1]
+    for first in range(0, len(found), 1024):
         part = slice(first, first + 1024)
-        left = np.broadcast_to(np.arange(kink.members, dtype=kind), (len(found[part]), kink.quantities, kink.members))
-        for words in rounds:
-            half = left.shape[2] // 2
-            bits = np.unpackbits(words[part].view(np.uint8), axis=1, bitorder="little")
-            first_wins = bits[:, : kink.quantities * half].reshape(-1, kink.quantities, half).astype(bool)
-            won = np.where(first_wins, left[..., 0 : 2 * half : 2], left[..., 1 : 2 * half : 2])
-            left = np.concatenate([won, left[..., 2 * half :]], axis=2)
-        found[part] = left[..., 0]
+        words = np.concatenate([one[part] for one in rounds], axis=1)
+        knock_out(words, starts, np.empty(kink.members, kind), found[part])
     return found
 
 

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -14,13 +15,14 @@ import torch
 from torch import Tensor
 
 from pellucid.capture.piecewise_resume import ResumableProgram
+from pellucid.capture.piecewise_stages import Stage
 from pellucid.core.planar_carry import carry_values, owners_of_vertices, widest_corners
 from pellucid.core.planar_mesh import PlanarMesh
 
 __all__ = ["CarriedStates"]
 
 _NUMBERS = 1 << 18
-"""How many numbers of states are computed at once."""
+"""How many numbers of states are computed at once: larger arrays are handed out anew each time, page by page."""
 
 _T = TypeVar("_T")
 
@@ -97,19 +99,25 @@ class CarriedStates:
             if np.array_equal(before, cells.xy[: len(before)]):
                 for level in self.levels:
                     level.xy = cells.xy if level.xy is before else level.xy
-        self.levels.append(_Level(kink, cells.xy, corners, owners, kept, np.zeros(0 if kept is None else len(cells.xy), bool)))
+        known = np.zeros(0 if kept is None else len(cells.xy), bool)
+        self.levels.append(_Level(kink, cells.xy, corners, owners, kept, known))
 
-    def entries_at_vertices(self, vertices: np.ndarray) -> Tensor:
-        """What decides where the present kink bends, at vertices of its cells."""
-        level = self.levels[-1]
-        state = torch.from_numpy(self.at_vertices(vertices))
-        return self._with_a_network(lambda network: network.entries(state, level.kink))
+    def at_vertices_of(self, stage: Stage, vertices: np.ndarray) -> np.ndarray:
+        """The quantities of a stage of the present kink, at vertices of its cells."""
+        return self._quantities(stage, len(vertices), lambda part: self.at_vertices(vertices[part]))
 
-    def entries_inside(self, xy: np.ndarray, owners: np.ndarray) -> Tensor:
+    def inside_of(self, stage: Stage, xy: np.ndarray, owners: np.ndarray) -> np.ndarray:
         """The same at points in cells of the present level."""
-        level = self.levels[-1]
-        state = torch.from_numpy(self._inside(len(self.levels) - 1, xy, owners))
-        return self._with_a_network(lambda network: network.entries(state, level.kink))
+        level = len(self.levels) - 1
+        return self._quantities(stage, len(xy), lambda part: self._inside(level, xy[part], owners[part]))
+
+    def _quantities(self, stage: Stage, count: int, state: Callable[[slice], np.ndarray]) -> np.ndarray:
+        found, kink = np.empty((count, stage.units)), self.levels[-1].kink
+        for part in _parts(count, self.resumable.sizes[kink]):
+            given = torch.from_numpy(state(part))
+            entries = self._with_a_network(partial(ResumableProgram.entries, state=given, kink=kink))
+            found[part] = stage.compare(entries).numpy()
+        return found
 
     def outputs(self) -> np.ndarray:
         """The network's outputs at all vertices, once every kink has cut."""
@@ -151,11 +159,10 @@ class CarriedStates:
         """The states at vertices from those one kink earlier."""
         here, before = self.levels[level], self.levels[level - 1]
         found = np.empty((len(vertices), self.resumable.sizes[here.kink]))
-        step = max(64, _NUMBERS // max(self.resumable.sizes[before.kink], 1))
-        for first in range(0, len(vertices), step):
-            some = vertices[first : first + step]
+        for part in _parts(len(vertices), self.resumable.sizes[before.kink]):
+            some = vertices[part]
             state = torch.from_numpy(self._inside(level - 1, here.xy[some], here.owners[some]))
-            found[first : first + step] = self._advance(state, before.kink, here.kink)
+            found[part] = self._advance(state, before.kink, here.kink)
         return found
 
     def _advance(self, state: Tensor, kink: int, to: int) -> np.ndarray:
@@ -177,3 +184,9 @@ class CarriedStates:
         found = (xy - self._low) @ self._slopes
         found += self._base
         return found
+
+
+def _parts(count: int, size: int) -> list[slice]:
+    """Rows of a size in batches."""
+    step = max(64, _NUMBERS // max(size, 1))
+    return [slice(first, min(first + step, count)) for first in range(0, count, step)]

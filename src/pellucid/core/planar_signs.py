@@ -12,7 +12,7 @@ import numpy as np
 
 from pellucid.core.compiled import compiled
 
-__all__ = ["count_trailing", "cross_edges", "gather_vertices", "pack_signs"]
+__all__ = ["count_trailing", "cross_edges", "gather_vertices", "knock_out", "pack_signs"]
 
 
 @compiled
@@ -123,3 +123,31 @@ def cross_edges(mesh, block, cuts, out, count, weld, units, places):
         count[1] += 1
         cuts.slots[edge] = slots
     return True
+
+
+@compiled
+def knock_out(words, starts, left, found):
+    """Which member of each group is left after all rounds, row by row.
+
+    Args:
+        words: Each row has the bits of all rounds: whether the first of a pair wins, group by group.
+        starts: In which word each round begins.
+        left: Room for the members of a group.
+        found: Rows × groups, to be written.
+    """
+    for row in range(len(found)):
+        for group in range(found.shape[1]):
+            count = len(left)
+            for member in range(count):
+                left[member] = member
+            for start in starts:
+                half = count // 2
+                for pair in range(half):
+                    place = group * half + pair
+                    word = words[row, start + (place >> 6)]
+                    first_wins = (word >> np.uint64(place & 63)) & np.uint64(1)
+                    left[pair] = left[2 * pair] if first_wins else left[2 * pair + 1]
+                if count % 2:
+                    left[half] = left[count - 1]
+                count = half + count % 2
+            found[row, group] = left[0]

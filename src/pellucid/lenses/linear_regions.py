@@ -180,10 +180,10 @@ class _Cut:
         if states is None:
             return lambda xy, vertices: self._from_the_start(stage, xy, vertices)
         if not stage.round:
-            return lambda _, vertices: stage.compare(states.entries_at_vertices(vertices)).numpy()
+            return lambda _, vertices: states.at_vertices_of(stage, vertices)
         assert self._parent is not None
         owners = owners_of_vertices(self.mesh, self._parent)
-        return lambda xy, vertices: stage.compare(states.entries_inside(xy, owners[vertices])).numpy()
+        return lambda xy, vertices: states.inside_of(stage, xy, owners[vertices])
 
     def _from_the_start(self, stage: Stage, xy: np.ndarray, vertices: np.ndarray) -> np.ndarray:
         """A stage's quantities from the network's own input; its outputs are kept where they are wanted."""
