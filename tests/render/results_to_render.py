@@ -26,6 +26,7 @@ from pellucid.results.what_if import WhatIf
 from pellucid.results.worst_examples import WorstExamples
 from tests.render.collapse_results_to_render import neural_collapse, regression_collapse
 from tests.render.geometry_results_to_render import class_geometry, layer_collapse
+from tests.render.history_results_to_render import geometry_history
 from tests.render.judged_results_to_render import calibration, information_plane, margins, robustness
 from tests.render.local_linear_results_to_render import input_jacobian, local_linear_models
 from tests.render.surface_results_to_render import input_folding, neuron_surface
@@ -390,6 +391,7 @@ EVERY: dict[str, Result] = {
     "input_folding": input_folding(),
     "class_geometry": class_geometry(),
     "layer_collapse": layer_collapse(),
+    "geometry_history": geometry_history(),
     "calibration": calibration(),
     "margins": margins(),
     "robustness": robustness(),

@@ -135,7 +135,6 @@ def _frame(result: GeometryHistory, *, kind: str = "changes") -> pandas.DataFram
     """One row a quantity, at zero error and at the end; or (``kind="series"``) one row a quantity and epoch."""
     import pandas
 
-    names = ["split", "lens", "layer", "quantity"]
     if choose(kind, ("changes", "series")) == "series":
         parts = [
             {
@@ -167,7 +166,7 @@ def _frame(result: GeometryHistory, *, kind: str = "changes") -> pandas.DataFram
         }
         for one in result.series
     ]
-    return pandas.DataFrame(rows).set_index(names)
+    return pandas.DataFrame(rows).set_index("quantity")
 
 
 @renderer(_STEM, "plot")

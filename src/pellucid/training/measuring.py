@@ -70,12 +70,12 @@ def check_lenses(prepared: Prepared, settings: FitSettings) -> None:
             "the inputs are tokens, to which nothing small can be added", place="lenses", remedy="leave out robustness"
         )
     if {"collapse", "margins"} & set(settings.lenses):
-        with undisturbed(torch.device(settings.device)):
+        with _undisturbed(torch.device(settings.device)):
             find_classifier(build_model(prepared, settings), example.to(settings.device))
 
 
 @contextmanager
-def undisturbed(device: torch.device) -> Iterator[None]:
+def _undisturbed(device: torch.device) -> Iterator[None]:
     """Whatever is drawn inside the block, torch's random streams go on afterwards as if nothing had been."""
     before = random_state(device)
     try:
@@ -116,7 +116,7 @@ class GeometryMeasurer:
         event: Callable[[str, str], None],
     ) -> None:
         self._trainer, self._settings, self._writer, self._event = trainer, settings, writer, event
-        with undisturbed(trainer.device):
+        with _undisturbed(trainer.device):
             self._twin: nn.Module = build_model(prepared, settings).eval()
         self._start = [parameter.detach().clone() for parameter in self._twin.parameters()]
         self._flips = flips_of(prepared, settings)
@@ -158,7 +158,7 @@ class GeometryMeasurer:
     def _look(self) -> None:
         began = time.perf_counter()
         trainer, place = self._trainer, self._trainer.place
-        with undisturbed(trainer.device):
+        with _undisturbed(trainer.device):
             try:
                 self._twin.load_state_dict(trainer.model.state_dict())
                 first = self._take_errors("train")
