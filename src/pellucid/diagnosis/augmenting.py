@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pellucid.diagnosis.edits import trees
 from pellucid.diagnosis.source_changes import call_name
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def train_name(text: str) -> bool:
 def augmentations(evidence: Evidence) -> list[Augmentation]:
     """The script's functions that draw random numbers and give back a changed argument, with where they are used."""
     found: list[Augmentation] = []
-    for file, tree in evidence.trees():
+    for file, tree in trees(evidence):
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef) and (drawn := _draws(node)):
                 found.append(_used(file, tree, node, drawn))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pellucid.diagnosis.source_changes import SourceCode
@@ -12,18 +13,19 @@ from pellucid.results.watched_script import CodeLine
 if TYPE_CHECKING:
     from pellucid.diagnosis.evidence import Evidence
 
-__all__ = ["code_of", "find_call", "named_number", "set_argument"]
+__all__ = ["find_call", "named_number", "set_argument", "trees"]
 
 
-def code_of(evidence: Evidence, file: str) -> SourceCode:
-    """A file of the user's as code."""
-    return SourceCode(file, evidence.source(file))
+def trees(evidence: Evidence) -> Iterator[tuple[str, ast.Module]]:
+    """The syntax trees of all files of the user's."""
+    for code in evidence.codes:
+        yield code.file, code.tree
 
 
 def find_call(evidence: Evidence, place: CodeLine, *names: str) -> tuple[SourceCode, ast.Call] | None:
     """The call at a line of a function of one of these names, else the only one of the file."""
     file = place.file or evidence.main_file
-    code = code_of(evidence, file)
+    code = evidence.code(file)
     here = code.calls(*names, line=place.line) if place.line else []
     if not here:
         here = code.calls(*names)

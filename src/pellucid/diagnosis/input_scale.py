@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pellucid.diagnosis.edits import trees
 from pellucid.diagnosis.source_changes import call_name
 from pellucid.results.watched_script import CodeLine
 
@@ -136,7 +137,7 @@ def column_figures(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def scaling_lines(evidence: Evidence) -> list[CodeLine]:
     """Lines of the script that scale: divided by a number above 2, standardised, or given to a scaler."""
     found: dict[tuple[str, int, int], CodeLine] = {}
-    for file, tree in evidence.trees():
+    for file, tree in trees(evidence):
         for node in ast.walk(tree):
             if _scales(node):
                 assert isinstance(node, ast.expr | ast.stmt)

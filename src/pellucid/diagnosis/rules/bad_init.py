@@ -13,7 +13,7 @@ import math
 from typing import TYPE_CHECKING
 
 from pellucid.diagnosis.curves import first_loss_expected
-from pellucid.diagnosis.edits import code_of
+from pellucid.diagnosis.edits import trees
 from pellucid.diagnosis.rivals import ending, ending_said, strange_weights
 from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
 from pellucid.results.watched_script import CodeLine, ScriptParameter
@@ -97,7 +97,7 @@ def _finding(
 
 def _lines(evidence: Evidence) -> list[tuple[str, ast.Call]]:
     found = []
-    for file, tree in evidence.trees():
+    for file, tree in trees(evidence):
         for node in ast.walk(tree):
             if isinstance(node, ast.Call):
                 name = ast.unparse(node.func)
@@ -119,7 +119,7 @@ def _change(evidence: Evidence, place: CodeLine | None) -> list:
     for file, node in _lines(evidence):
         name = ast.unparse(node.func)
         if node.lineno == place.line and name.split(".")[-2:-1] == ["init"] and node.args:
-            code = code_of(evidence, file)
+            code = evidence.code(file)
             owner = name.rsplit(".", 1)[0]
             return [code.replaced(node, f"{owner}.kaiming_normal_({ast.unparse(node.args[0])})")]
     return []

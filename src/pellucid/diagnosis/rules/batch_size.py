@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pellucid.diagnosis.edits import code_of, named_number
+from pellucid.diagnosis.edits import named_number
 from pellucid.diagnosis.phases import flat_rows
 from pellucid.diagnosis.rivals import ending
 from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
@@ -139,12 +139,12 @@ def _line(evidence: Evidence, size: float, better: int) -> tuple[CodeLine | None
     """The line that says how many examples a batch has."""
     for loader in evidence.script.loaders:
         if loader.trained and loader.batch_size == size:
-            code = code_of(evidence, loader.place.file)
+            code = evidence.code(loader.place.file)
             for call in code.calls("DataLoader"):
                 if call.lineno <= loader.place.line <= (call.end_lineno or call.lineno):
                     return loader.place, [code.with_argument(call, "batch_size", str(better), 1)]
             return loader.place, []
-    code = code_of(evidence, evidence.main_file)
+    code = evidence.code(evidence.main_file)
     for call in code.calls("split", "DataLoader", "chunk"):
         for given in [*call.args, *(one.value for one in call.keywords if one.arg == "batch_size")]:
             named = named_number(code, _name_of(given)) if _name_of(given) else given

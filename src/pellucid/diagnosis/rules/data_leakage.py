@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pellucid.diagnosis.augmenting import held_out_name
+from pellucid.diagnosis.edits import trees
 from pellucid.diagnosis.phases import flat_rows
 from pellucid.diagnosis.rule import Rule, figure, make_finding
 from pellucid.diagnosis.source_changes import call_name
@@ -107,7 +108,7 @@ def _target_column(seen: ExamplesSeen) -> int:
 
 
 def _speaks_of_test(evidence: Evidence) -> bool:
-    names = {node.id for _, tree in evidence.trees() for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    names = {node.id for _, tree in trees(evidence) for node in ast.walk(tree) if isinstance(node, ast.Name)}
     printed = " ".join(evidence.metric_names)
     return any(held_out_name(name) for name in names) or held_out_name(printed)
 
@@ -152,7 +153,7 @@ def _split_line(evidence: Evidence) -> CodeLine | None:
 
 def _split(evidence: Evidence) -> tuple[str, int] | None:
     """The first line that parts the data."""
-    for file, tree in evidence.trees():
+    for file, tree in trees(evidence):
         found = [
             node.lineno
             for node in ast.walk(tree)
@@ -173,7 +174,7 @@ def _from_source(evidence: Evidence) -> Finding | None:
     if split is None:
         return None
     file, line = split
-    tree = evidence.tree(file)
+    tree = evidence.code(file).tree
     before = sorted(
         (node.lineno, call_name(node.func))
         for node in ast.walk(tree)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pellucid.diagnosis.edits import code_of
+from pellucid.diagnosis.edits import trees
 from pellucid.diagnosis.rivals import ending
 from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
 from pellucid.results.diagnosis import LineChange
@@ -100,11 +100,11 @@ def _order(evidence: Evidence) -> tuple[CodeLine | None, list[LineChange]]:
     """The line that sets the order, and its change."""
     for loader in evidence.script.loaders:
         if loader.trained and not loader.shuffled:
-            code = code_of(evidence, loader.place.file)
+            code = evidence.code(loader.place.file)
             calls = code.calls("DataLoader", line=loader.place.line) or code.calls("DataLoader")[:1]
             return loader.place, [code.with_argument(call, "shuffle", "True") for call in calls[:1]]
-    for file, tree in evidence.trees():
-        code = code_of(evidence, file)
+    for file, tree in trees(evidence):
+        code = evidence.code(file)
         for call in code.calls("arange"):
             if any(isinstance(outer, ast.For) for outer in code.around(call)) and len(call.args) == 1:
                 text = f"torch.randperm({ast.unparse(call.args[0])})"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pellucid.diagnosis.edits import code_of, find_call, set_argument
+from pellucid.diagnosis.edits import find_call, set_argument
 from pellucid.diagnosis.rates import number
 from pellucid.diagnosis.rivals import ending, ending_said
 from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
@@ -159,7 +159,7 @@ def _moved_out(evidence: Evidence, optimizer: ScriptOptimizer) -> list[LineChang
     if found is None:
         return []
     code, call = found
-    code = code_of(evidence, code.file)
+    code = evidence.code(code.file)
     statement = code.statement_at(call.lineno)
     loop = code.loop_around(call.lineno)
     while loop is not None and (outer := code.loop_around(loop.lineno)) is not None and outer is not loop:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pellucid.diagnosis.edits import code_of, set_argument
+from pellucid.diagnosis.edits import set_argument, trees
 from pellucid.diagnosis.rates import number
 from pellucid.diagnosis.rivals import ending
 from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
@@ -131,7 +131,7 @@ def _penalties(evidence: Evidence) -> Iterator[_Heavy]:
 
 def _penalty_line(evidence: Evidence) -> CodeLine | None:
     """A line that sums over parameters with a factor, as a penalty does."""
-    for file, tree in evidence.trees():
+    for file, tree in trees(evidence):
         for node in ast.walk(tree):
             if isinstance(node, ast.Assign | ast.AugAssign) and "parameters()" in (text := ast.unparse(node.value)):
                 if any(word in text for word in (".abs()", "norm(", "** 2", ".pow(2)", "square(")):
@@ -161,7 +161,7 @@ def _dropouts(evidence: Evidence) -> Iterator[_Heavy]:
 
 def _less_dropout(evidence: Evidence, place: CodeLine, rate: float) -> tuple[LineChange, ...]:
     for file in dict.fromkeys((place.file, evidence.main_file)):
-        code = code_of(evidence, file)
+        code = evidence.code(file)
         for call in code.calls("Dropout", "Dropout1d", "Dropout2d", "AlphaDropout", "dropout"):
             for given in [*call.args, *(one.value for one in call.keywords if one.arg == "p")]:
                 if isinstance(given, ast.Constant) and given.value == rate:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pellucid.diagnosis.edits import code_of
 from pellucid.diagnosis.rivals import ending
 from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
 from pellucid.results.diagnosis import LineChange
@@ -152,7 +151,7 @@ def _finding(
 
 def _moved_out(evidence: Evidence, scheduler: ScriptScheduler) -> list[LineChange]:
     """The call of ``step`` moved to the end of the loop around the loop over batches."""
-    code = code_of(evidence, scheduler.place.file)
+    code = evidence.code(scheduler.place.file)
     statement, loop = code.statement_at(scheduler.place.line), code.loop_around(scheduler.place.line)
     if statement is None or loop is None or ".step(" not in code.lines[scheduler.place.line - 1]:
         return []

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from pellucid.diagnosis.edits import code_of
+from pellucid.diagnosis.edits import trees
 from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
 from pellucid.results.diagnosis import LineChange
 from pellucid.results.watched_script import CodeLine, ScriptParameter
@@ -92,10 +92,10 @@ def _parted(evidence: Evidence, parameter: ScriptParameter) -> bool:
 def _calls(evidence: Evidence) -> list[tuple[str, ast.Call]]:
     return [
         (file, node)
-        for file, tree in evidence.trees()
+        for file, tree in trees(evidence)
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in _CONSTANT
-        if not ("bias" in ast.unparse(node))
+        if "bias" not in ast.unparse(node)
     ]
 
 
@@ -110,7 +110,7 @@ def _change(evidence: Evidence, place: CodeLine | None) -> list[LineChange]:
         owner = ast.unparse(node.func).rsplit(".", 1)
         if place is not None and node.lineno == place.line and owner[0].endswith("init") and node.args:
             text = f"{owner[0]}.kaiming_normal_({ast.unparse(node.args[0])})"
-            changes.append(code_of(evidence, file).replaced(node, text))
+            changes.append(evidence.code(file).replaced(node, text))
     return changes[:1]
 
 

@@ -11,7 +11,7 @@ import ast
 import math
 from typing import TYPE_CHECKING
 
-from pellucid.diagnosis.edits import code_of, named_number
+from pellucid.diagnosis.edits import named_number
 from pellucid.diagnosis.rivals import odd_scales
 from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
 from pellucid.results.diagnosis import LineChange
@@ -84,7 +84,7 @@ def _narrowest(evidence: Evidence) -> tuple[ScriptParameter, int] | None:
 
 def _wider(evidence: Evidence, width: int) -> tuple[CodeLine | None, list[LineChange]]:
     """The line that gives the width, where it is a name with one number."""
-    code = code_of(evidence, evidence.main_file)
+    code = evidence.code(evidence.main_file)
     for call in code.calls("Linear", "Conv1d", "Conv2d", "LSTM", "GRU", "RNN", "LazyLinear"):
         if len(call.args) < 2:
             continue

@@ -11,7 +11,7 @@ import ast
 import math
 from typing import TYPE_CHECKING
 
-from pellucid.diagnosis.edits import code_of, named_number
+from pellucid.diagnosis.edits import named_number
 from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
 from pellucid.results.diagnosis import LineChange
 
@@ -65,12 +65,14 @@ def find(evidence: Evidence) -> Finding | None:
 
 def _more_epochs(evidence: Evidence) -> tuple[LineChange, int] | None:
     """The line that says how many epochs, with ten times as many."""
-    code = code_of(evidence, evidence.main_file)
+    code = evidence.code(evidence.main_file)
     for node in ast.walk(code.tree):
         if not isinstance(node, ast.For) or not isinstance(node.iter, ast.Call) or len(node.iter.args) != 1:
             continue
         name, given = ast.unparse(node.target).lower(), node.iter.args[0]
-        if ast.unparse(node.iter.func) not in ("range", "trange") or not any(word in name for word in ("ep", "step", "it")):
+        if ast.unparse(node.iter.func) not in ("range", "trange") or not any(
+            word in name for word in ("ep", "step", "it")
+        ):
             continue
         if isinstance(given, ast.Name):
             given = named_number(code, given.id) or given

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pellucid.diagnosis.edits import trees
 from pellucid.diagnosis.rivals import LARGE_INPUT, ending, ending_said
 from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
 from pellucid.results.watched_script import CodeLine
@@ -79,7 +80,7 @@ def _data_name(evidence: Evidence) -> tuple[str, CodeLine] | None:
     """The name that the model is called with, and its last assignment at top level."""
     import ast
 
-    for file, tree in evidence.trees():
+    for file, tree in trees(evidence):
         names = {
             node.args[0].value.id
             for node in ast.walk(tree)
