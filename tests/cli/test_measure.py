@@ -41,7 +41,7 @@ def _call(*words: str) -> str:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    fit("iris", epochs=3, network=RELU, runs_dir=folder)
+    fit("iris", epochs=3, network=RELU, lenses=("collapse",), runs_dir=folder)
     return str(folder)
 
 
