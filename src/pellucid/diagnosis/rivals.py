@@ -12,7 +12,16 @@ from pellucid.results.watched_script import ScriptParameter
 if TYPE_CHECKING:
     from pellucid.diagnosis.evidence import Evidence
 
-__all__ = ["LARGE_INPUT", "LARGE_TARGET", "Ending", "ending", "ending_said", "odd_scales", "strange_weights", "target_rms"]
+__all__ = [
+    "LARGE_INPUT",
+    "LARGE_TARGET",
+    "Ending",
+    "ending",
+    "ending_said",
+    "odd_scales",
+    "strange_weights",
+    "target_rms",
+]
 
 Ending = Literal["", "diverged", "stuck", "wild", "poor"]
 
