@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pellucid.watch.probes import (
     ProbedBatch,
@@ -44,9 +43,9 @@ class _OverTheBatch(nn.Module):
 
 def test_mixing_shows_a_softmax_over_the_batch() -> None:
     x, y = _blobs()
-    assert measure_mixing(_task(nn.Linear(4, 2), x, y, F.cross_entropy)) == 0.0
-    assert measure_mixing(_task(_OverTheBatch(), x, y, F.nll_loss)) > 0.01
-    assert math.isnan(measure_mixing(_task(nn.Linear(4, 2), x[:1], y[:1], F.cross_entropy)))
+    assert measure_mixing(_task(nn.Linear(4, 2), x, y, nn.functional.cross_entropy)) == 0.0
+    assert measure_mixing(_task(_OverTheBatch(), x, y, nn.functional.nll_loss)) > 0.01
+    assert math.isnan(measure_mixing(_task(nn.Linear(4, 2), x[:1], y[:1], nn.functional.cross_entropy)))
 
 
 class _WrongSquare(torch.autograd.Function):
@@ -73,26 +72,26 @@ class _Squared(nn.Module):
 def test_the_gradient_check_finds_a_wrong_backward() -> None:
     x, y = _blobs()
     torch.manual_seed(1)
-    assert check_gradient(_task(_Squared(torch.square), x, y, F.cross_entropy)) < 1e-6
-    assert check_gradient(_task(_Squared(_WrongSquare.apply), x, y, F.cross_entropy)) > 0.1
+    assert check_gradient(_task(_Squared(torch.square), x, y, nn.functional.cross_entropy)) < 1e-6
+    assert check_gradient(_task(_Squared(_WrongSquare.apply), x, y, nn.functional.cross_entropy)) > 0.1
 
 
 def test_a_batch_is_learned_by_heart_unless_nothing_can_move() -> None:
     x, y = _blobs()
     torch.manual_seed(1)
-    first, last = overfit_batch(_task(nn.Linear(4, 2), x, y, F.cross_entropy))
+    first, last = overfit_batch(_task(nn.Linear(4, 2), x, y, nn.functional.cross_entropy))
     assert last < 0.2 * first
-    first, last = overfit_batch(_task(nn.Sequential(nn.Linear(4, 2), nn.Softmax(1)), x, y, F.cross_entropy))
+    first, last = overfit_batch(_task(nn.Sequential(nn.Linear(4, 2), nn.Softmax(1)), x, y, nn.functional.cross_entropy))
     assert last > 0.31  # log(1 + 1/e): as far as a doubled softmax lets the loss fall
 
 
 def test_shuffled_targets_are_worse_only_where_inputs_tell_something() -> None:
     x, y = _blobs()
     torch.manual_seed(1)
-    real, shuffled = compare_shuffled(_task(nn.Linear(4, 2), x, y, F.cross_entropy))
+    real, shuffled = compare_shuffled(_task(nn.Linear(4, 2), x, y, nn.functional.cross_entropy))
     assert real < 0.3 < shuffled
     noise = torch.randn(80, 4)
-    real, shuffled = compare_shuffled(_task(nn.Linear(4, 2), noise, y, F.cross_entropy))
+    real, shuffled = compare_shuffled(_task(nn.Linear(4, 2), noise, y, nn.functional.cross_entropy))
     assert abs(real - shuffled) < 0.1
 
 
@@ -100,7 +99,7 @@ def test_the_range_ends_where_gradient_descent_must_diverge() -> None:
     torch.manual_seed(0)
     x = torch.randn(40, 3)
     model = nn.Linear(3, 1, bias=False)
-    task = _task(model, x, torch.randn(40, 1), F.mse_loss, size=40)
+    task = _task(model, x, torch.randn(40, 1), nn.functional.mse_loss, size=40)
     sharpness = measure_sharpness(task)
     hessian = 2 * x.T @ x / 40
     assert sharpness == pytest.approx(float(torch.linalg.eigvalsh(hessian)[-1]), rel=1e-2)
@@ -113,7 +112,7 @@ def test_the_model_and_its_random_stream_stay_as_they_are() -> None:
     x, y = _blobs()
     model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 2))
     before = [p.clone() for p in model.parameters()]
-    task = _task(model, x, y, F.cross_entropy)
+    task = _task(model, x, y, nn.functional.cross_entropy)
     state = torch.get_rng_state()
     for probe in (overfit_batch, compare_shuffled, find_rate_range, measure_mixing, check_gradient, measure_sharpness):
         probe(task)

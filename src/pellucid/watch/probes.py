@@ -21,6 +21,7 @@ __all__ = [
     "check_gradient",
     "compare_shuffled",
     "find_rate_range",
+    "first_tensor",
     "measure_mixing",
     "measure_sharpness",
     "overfit_batch",
@@ -71,15 +72,17 @@ class ProbedTask:
 def measure_mixing(task: ProbedTask) -> float:
     """How much an example's output depends on the other examples of its batch, in evaluation mode: 0 when not at all.
 
-    The other rows of the batch are replaced by copies of the first; what changes in the first row's output, relative to its
-    size, is the answer. A softmax, mean or norm over the batch axis, or a reshape across it, shows here.
+    The other rows of the batch are replaced by copies of the first; what changes in the first row's output, relative to
+    its size, is the answer. A softmax, mean or norm over the batch axis, or a reshape across it, shows here.
     nan where the batch has one row or the output is not made of the batch's rows.
     """
     batch = task.batches[0]
     with _experiment(task.trained, training=False) as model, torch.no_grad():
         rows = len(batch.target)
-        whole = _first(model(*batch.args, **batch.kwargs))
-        alone = _first(model(*_first_row_everywhere(batch.args, rows), **_first_row_everywhere(batch.kwargs, rows)))
+        whole = first_tensor(model(*batch.args, **batch.kwargs))
+        alone = first_tensor(
+            model(*_first_row_everywhere(batch.args, rows), **_first_row_everywhere(batch.kwargs, rows))
+        )
         if whole is None or alone is None or rows < 2 or whole.shape[:1] != (rows,) or alone.shape != whole.shape:
             return math.nan
         scale = float(whole.abs().max())
@@ -113,13 +116,13 @@ def check_gradient(task: ProbedTask, *, step: float = 1e-5) -> float:
 
 
 def overfit_batch(task: ProbedTask, *, steps: int = 150) -> tuple[float, float]:
-    """The loss of one batch at the start, and after so many steps on it alone: a network that is wired well learns it."""
+    """The loss of one batch at the start, and after so many steps on it alone: a well wired network learns it."""
     losses = _train(task, [task.batches[0]] * steps, training=False)
     return losses[0], min(losses[-10:])
 
 
 def compare_shuffled(task: ProbedTask, *, steps: int = 150) -> tuple[float, float]:
-    """The loss reached on the batches seen, and on the same with their targets shuffled: alike if the inputs say nothing."""
+    """The loss reached on the batches, and on them with shuffled targets: alike if the inputs say nothing."""
     generator = torch.Generator().manual_seed(0)
     every = torch.cat([batch.target for batch in task.batches])
     mixed = every[torch.randperm(len(every), generator=generator).to(every.device)]
@@ -148,9 +151,7 @@ def find_rate_range(task: ProbedTask, *, steps: int = 80) -> tuple[list[float], 
             for group in optimizer.param_groups:
                 group["lr"] = rate
             loss = _step(task, model, optimizer, task.batches[index % len(task.batches)])
-            if not math.isfinite(loss) or (
-                losses and loss > _BLOW_UP * max(min(losses), 1e-12) and loss > 2 * losses[0]
-            ):
+            if not math.isfinite(loss) or (losses and loss > max(_BLOW_UP * min(losses), 2 * losses[0])):
                 break
             rates.append(rate)
             losses.append(loss)
@@ -158,7 +159,7 @@ def find_rate_range(task: ProbedTask, *, steps: int = 80) -> tuple[list[float], 
 
 
 def measure_sharpness(task: ProbedTask) -> float:
-    """The largest eigenvalue of the loss's Hessian over the batches seen: gradient descent overshoots above 2 ÷ rate."""
+    """The largest eigenvalue of the loss's Hessian over the batches: gradient descent overshoots above 2 ÷ rate."""
     batches = [(batch.args[0], batch.target) for batch in task.batches if len(batch.args) == 1 and not batch.kwargs]
     if not batches:
         return math.nan
@@ -189,12 +190,12 @@ def _experiment(model: nn.Module, *, training: bool) -> Iterator[nn.Module]:
         yield copy.deepcopy(model).train(training)
 
 
-def _first(output: Any) -> Tensor | None:
+def first_tensor(output: Any) -> Tensor | None:
     """The first floating tensor in what a model returned."""
     if isinstance(output, Tensor):
         return output if output.is_floating_point() else None
     parts = output.values() if isinstance(output, dict) else output if isinstance(output, list | tuple) else ()
-    return next((found for part in parts if (found := _first(part)) is not None), None)
+    return next((found for part in parts if (found := first_tensor(part)) is not None), None)
 
 
 def _first_row_everywhere(values: Any, rows: int) -> Any:
