@@ -36,8 +36,8 @@ _MOST_BATCHES = 12
 class ProbingScript(ScriptObserver):
     """Keeps the untrained model and some batches; at the end writes observations of the phase ``probe``.
 
-    It needs a model whose output, as it is or reshaped, goes into one of torch's own loss functions; else an event says why
-    nothing was probed.
+    It needs a model whose output, as it is or reshaped, goes into one of torch's own loss functions; else an event says
+    why nothing was probed.
     """
 
     part = "probes"
@@ -58,7 +58,7 @@ class ProbingScript(ScriptObserver):
         if index >= 0 and id(root) not in self._initial and not self.context.step:
             self._initial[id(root)] = copy.deepcopy(root)
 
-    def forward_ends(
+    def forward_ends(  # noqa: PLR0917  # the event's own arguments
         self, root: nn.Module, index: int, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any, phase: Phase
     ) -> None:
         """Remember what went in and came out, until the loss function is called."""
