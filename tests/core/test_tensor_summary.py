@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from pellucid.core.tensor_summary import (
     ACTIVATION_FIGURES,
     count_histogram,
-    fetch,
     global_norm,
     summarize_activation,
 )
@@ -96,10 +95,6 @@ def test_global_norm_takes_sparse_and_dense_together():
     expected = np.sqrt((dense.numpy() ** 2).sum() + (sparse.to_dense().numpy() ** 2).sum())
     assert global_norm([dense, sparse]).item() == pytest.approx(expected, rel=1e-6)
     assert global_norm([]).item() == 0.0
-
-
-def test_fetch_keeps_order_and_shape_of_each():
-    assert fetch([torch.arange(3), torch.tensor(2.5), torch.zeros(0)]) == [[0.0, 1.0, 2.0], [2.5], []]
 
 
 def test_the_way_without_synchronisation_counts_alike(monkeypatch):

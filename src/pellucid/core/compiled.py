@@ -11,14 +11,22 @@ from typing import Any
 
 from numba import njit
 
-__all__ = ["compiled", "compiled_into"]
+__all__ = ["compiled", "compiled_into", "is_on_disk"]
 
 
 def compiled(function: Callable[..., Any]) -> Any:
     """A function compiled when it is first called; it runs without Python's lock, on numbers and arrays alone."""
-    return njit(cache=True, nogil=True)(inspect.unwrap(function))
+    return njit(cache=True, nogil=True, error_model="numpy")(inspect.unwrap(function))
 
 
 def compiled_into(function: Callable[..., Any]) -> Any:
     """The same, and laid out in place of each call: for small functions that are given many arrays."""
-    return njit(cache=True, nogil=True, forceinline=True)(inspect.unwrap(function))
+    return njit(cache=True, nogil=True, forceinline=True, error_model="numpy")(inspect.unwrap(function))
+
+
+def is_on_disk(function: Any) -> bool:
+    """Whether an earlier process has left what ``compiled`` makes of a function, so that it need not be made again."""
+    try:
+        return bool(function._cache._cache_file._load_index())
+    except Exception:  # numba's own business: then it is compiled
+        return False

@@ -1,6 +1,6 @@
 """The figures that summarise a tensor without moving it: location, spread, zeros, saturation, distribution.
 
-Everything stays on the tensor's device, without a synchronisation; ``fetch`` brings many summaries over at once.
+Everything stays on the tensor's device, without a synchronisation; a ``Transfer`` brings many summaries over at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["ACTIVATION_FIGURES", "count_histogram", "fetch", "global_norm", "summarize_activation"]
+__all__ = ["ACTIVATION_FIGURES", "count_histogram", "global_norm", "summarize_activation"]
 
 ACTIVATION_FIGURES = ("mean", "std", "min", "max", "zero", "saturated", "dead_units")
 """What ``summarize_activation`` gives, in order."""
@@ -122,25 +122,3 @@ def global_norm(tensors: Sequence[Tensor]) -> Float[Tensor, ""]:
         return torch.zeros(())
     norms = torch._foreach_norm(dense)  # pyright: ignore[reportPrivateImportUsage]  # the public form is 3× slower
     return torch.linalg.vector_norm(torch.stack(norms))
-
-
-def fetch(tensors: Sequence[Tensor]) -> list[list[float]]:
-    """The numbers of many small tensors, in one transfer from each device they are on.
-
-    >>> fetch([torch.tensor([1.0, 2.0]), torch.tensor(3)])
-    [[1.0, 2.0], [3.0]]
-    """
-    fetched: list[list[float]] = [[]] * len(tensors)
-    for device in {t.device for t in tensors}:
-        places = [i for i, t in enumerate(tensors) if t.device == device]
-        joined = torch.cat([tensors[i].detach().reshape(-1).to(_widest(device)) for i in places]).tolist()
-        start = 0
-        for i in places:
-            fetched[i] = joined[start : start + tensors[i].numel()]
-            start += tensors[i].numel()
-    return fetched
-
-
-def _widest(device: torch.device) -> torch.dtype:
-    """float64, but on devices that have none."""
-    return torch.float32 if device.type == "mps" else torch.float64

@@ -1,5 +1,8 @@
 """The thread that brings a run's rows and manifest to disk, again and again, and what it does when that fails."""
 
+# pyarrow ships no types, so that what it returns is unknown to pyright.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import dataclasses

@@ -52,7 +52,7 @@ class RowBuffer:
         """Rows given up because the writing thread was stuck for too long."""
         self.problems: list[str] = []
         """What could not be converted; taken and cleared by the writer."""
-        self._entries: deque[dict[str, Any] | _Block | _Figures] = deque()
+        self._entries: deque[_Entry] = deque()
         self._codes: dict[int, tuple[BlockLayout, dict[str, pa.DictionaryArray]]] = {}
         self._labels: dict[str, set[str]] = {}
         self._copies = any(pa.types.is_fixed_size_list(kind) for kind in TABLES[table].types)
@@ -63,6 +63,10 @@ class RowBuffer:
             raise self._unknown(row)
         if self._copies:  # the caller may fill the same array anew for its next row
             row = {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in row.items()}
+        self._take(row)
+
+    def append_row(self, row: tuple[Any, ...]) -> None:
+        """Take one row, with a value or None for every column of the table, in order: the quickest way in."""
         self._take(row)
 
     def extend(self, columns: Mapping[str, Any]) -> None:
@@ -93,10 +97,10 @@ class RowBuffer:
             raise self._unknown(dict.fromkeys([*layout.columns, *layout.labels]))
         self._take(_Figures(layout, step, values, given))
 
-    def _take(self, entry: dict[str, Any] | _Block | _Figures) -> None:
+    def _take(self, entry: _Entry) -> None:
         if len(self._entries) >= _MOST_ENTRIES:
             oldest = self._entries.popleft()
-            self.lost += 1 if isinstance(oldest, dict) else oldest.length
+            self.lost += 1 if isinstance(oldest, dict | tuple) else oldest.length
         self._entries.append(entry)
 
     def drain(self) -> pa.Table | None:
@@ -107,6 +111,9 @@ class RowBuffer:
             entries = list(group)
             if isinstance(entries[0], dict):
                 parts.append(self._columns_of(cast("list[dict[str, Any]]", entries)))
+            elif isinstance(entries[0], tuple):
+                columns = zip(*cast("list[tuple[Any, ...]]", entries), strict=True)
+                parts.append(self._table(dict(zip(TABLES[self.table].names, columns, strict=True)), len(entries)))
             elif isinstance(entries[0], _Figures):
                 parts.append(self._columns_of_figures(entries[0].layout, cast("list[_Figures]", entries)))
             else:
@@ -221,9 +228,14 @@ class _Figures:
         self.length = len(values)
 
 
-def _kind_of(entry: dict[str, Any] | _Block | _Figures) -> int:
+_Entry = dict[str, Any] | tuple[Any, ...] | _Block | _Figures
+
+
+def _kind_of(entry: _Entry) -> int:
     """Equal for entries that become columns together."""
-    return id(entry.layout) if isinstance(entry, _Figures) else 1 if isinstance(entry, _Block) else 0
+    if isinstance(entry, _Figures):
+        return id(entry.layout)
+    return 2 if isinstance(entry, tuple) else 1 if isinstance(entry, _Block) else 0
 
 
 def _is_sequence(value: Any) -> bool:

@@ -224,6 +224,19 @@ class RunWriter:
         else:
             buffer.append(columns)
 
+    def append_row(self, table: str, row: tuple[Any, ...]) -> None:
+        """Add one row given as a value or None for every column, in the table's order: the quickest way in.
+
+        Raises:
+            SettingsError: there is no such table.
+            RunError: the writer is closed.
+        """
+        buffer = self._buffers.get(table)
+        if buffer is None:
+            self._refuse(table)
+        else:
+            buffer.append_row(row)
+
     def extend(self, table: str, columns: Mapping[str, Any]) -> None:
         """Add several rows by columns, equally long sequences; a single number or text stands for all rows.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["Budget"]
+__all__ = ["Budget", "Pace"]
 
 _EARLIEST_EXPECTED_COST_S = 1e-3
 _WEIGHT_OF_LATEST = 0.3
 _MOST_GROWTH = 3.0
+_LONGEST_STEP = 4.0
 
 
 class Budget:
@@ -26,10 +27,14 @@ class Budget:
         self._earned_s = 0.0
         self._expected_cost_s = _EARLIEST_EXPECTED_COST_S
         self.spent_s = 0.0
+        self.samples = 0
+        """How many were taken."""
 
-    def earn(self, time_s: float) -> None:
-        """So much more may be spent."""
-        self._earned_s = min(self._earned_s + time_s, self._expected_cost_s)
+    def earn(self, time_s: float) -> float:
+        """So much more may be spent; returns what is not needed, since a whole sample's worth is there."""
+        earned_s = self._earned_s + time_s
+        self._earned_s = min(earned_s, self._expected_cost_s)
+        return earned_s - self._earned_s
 
     def is_due(self, step: int) -> bool:
         """Whether this step is to be sampled."""
@@ -45,3 +50,19 @@ class Budget:
         self._expected_cost_s += weight * (believable_s - self._expected_cost_s)
         self._earned_s = 0.0
         self.spent_s += cost_s
+        self.samples += 1
+
+
+class Pace:
+    """How long a step usually takes: a pause between two (an evaluation, a breakpoint) earns the watch nothing."""
+
+    def __init__(self) -> None:
+        self._usual_s = 0.0
+
+    def believable(self, step_time_s: float) -> float:
+        """The step's time, or a few times the usual one if it is longer than that."""
+        if not self._usual_s:
+            self._usual_s = step_time_s
+        believable_s = min(step_time_s, _LONGEST_STEP * self._usual_s)
+        self._usual_s += 0.1 * (believable_s - self._usual_s)
+        return believable_s

@@ -40,6 +40,7 @@ def watch(
     runs_dir: str | Path | None = None,
     name: str | None = None,
     budget: float = 0.03,
+    full: bool = False,
     every: int | None = None,
     layers: list[str] | None = None,
     first_step: int = 0,
@@ -57,6 +58,8 @@ def watch(
         runs_dir: Where to make the new run; None means ``$PELLUCID_RUNS`` or ``./runs``.
         name: The new run's name; None means the script's.
         budget: Share of the training time that the watch may cost, 0…1; it samples the layers as often as that allows.
+        full: Every layer's activations, weights, gradient and update at every step, whatever it costs; the budget then
+            decides about histograms alone.
         every: Sample the layers every so many steps instead, whatever it costs; 1 is every step.
         layers: Qualified names of the layers to sample; None for all.
         first_step: Number of the first step, for a run that goes on.
@@ -75,7 +78,15 @@ def watch(
     if writer is None:
         writer = _new_run(model, runs_dir, name)
     return Watch(
-        model, optimizer, writer, owned=owned, budget=budget, every=every, layers=layers, first_step=first_step
+        model,
+        optimizer,
+        writer,
+        owned=owned,
+        budget=budget,
+        full=full,
+        every=every,
+        layers=layers,
+        first_step=first_step,
     )
 
 
@@ -126,6 +137,7 @@ class Watch:
         every: int | None,
         layers: list[str] | None,
         first_step: int,
+        full: bool = False,
     ) -> None:
         self.writer = writer
         self._owned = owned
@@ -134,7 +146,9 @@ class Watch:
         self._weights = {id(p) for p in model.parameters()}
         self._guard = Guard(self._report_error)
         self._steps = StepRecorder(writer, first_step=first_step)
-        self._sampling = Sampling(model, writer, self._guard, budget=budget, every=every, layers=layers)
+        self._sampling = Sampling(model, writer, self._guard, budget=budget, every=every, layers=layers, full=full)
+        self._budget = budget
+        self._see_gradients = self._guard("norms", self._steps.see_gradients)
         self._hooks = ExitStack()
         self._outline = ExitStack()
         self._observes_outline = False
@@ -266,15 +280,20 @@ class Watch:
         # With a closure, the gradients are computed inside the step.
         self._in_closure = (args[1] if len(args) > 1 else kwargs.get("closure")) is not None
         if not self._in_closure:
-            self._steps.see_gradients(optimizer)
+            self._see_gradients_if_due(optimizer)
         if self._sampling.is_on:
             self._sampling.before_update()
+
+    def _see_gradients_if_due(self, optimizer: Optimizer) -> None:
+        if self._sampling.wants_norm(self._steps.next_step):
+            self._see_gradients(optimizer, fast=self._sampling.fast)
+            self._sampling.norm_taken()
 
     def _after_update(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not self._moves_the_model(optimizer):
             return
         if self._in_closure:
-            self._steps.see_gradients(optimizer)
+            self._see_gradients_if_due(optimizer)
             self._in_closure = False
         if self._sampling.is_on:
             self._sampling.after_update()
@@ -292,11 +311,16 @@ class Watch:
         self.event("watch_error", f"{part} switched off: {type(error).__name__}: {error}")
 
     def _report_cost(self) -> None:
-        spent_s, elapsed_s = self._guard.total_s, self._steps.elapsed_s()
         steps = self._steps.next_step
         if steps:
-            self.event(
-                "watch_cost",
-                f"the watch took {spent_s:.2f} s of {elapsed_s:.2f} s ({spent_s / elapsed_s:.1%}); "
-                f"layers sampled at {self._sampling.steps:,} of {steps:,} steps",
-            )
+            self.event("watch_cost", self.account())
+
+    def account(self) -> str:
+        """What the watch cost so far and how much it looked at, in words."""
+        main_s, writing_s, elapsed_s = self._guard.cost_s, self.writer.spent_s, self._steps.elapsed_s()
+        spent_s, steps = main_s + writing_s, self._steps.next_step
+        return (
+            f"the watch took {spent_s:.2f} s of {elapsed_s:.2f} s ({spent_s / max(elapsed_s, 1e-9):.1%}; "
+            f"{writing_s:.2f} s of it in the thread that writes), budget {self._budget:.1%}; "
+            f"{steps:,} steps, {self._sampling.norms:,} of them with the gradient's norm; {self._sampling.account()}"
+        )

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pellucid.core.tensor_summary import fetch, global_norm
+from pellucid.core.tensor_summary import global_norm
+from pellucid.core.transfer import Transfer
+from pellucid.store.tables import TABLES
 from pellucid.store.writer import RunWriter
 
 __all__ = ["StepRecorder"]
 
-_MEASURED = ("loss", "gradient_norm")
-"""The figures of a step that may come as tensors."""
+_COLUMNS = tuple(TABLES["steps"].names)
+_MEASURED = tuple(_COLUMNS.index(name) for name in ("loss", "learning_rate", "gradient_norm"))
+"""The figures that may come as tensors."""
 
 _LONGEST_ON_DEVICE_S = 0.2
 """Values wait on an accelerator for each other at most this long, so that they leave it in batches."""
+
+_Row = tuple[Any, ...]
 
 
 class StepRecorder:
@@ -36,10 +42,14 @@ class StepRecorder:
         self.next_step = first_step
         self.epoch = 0
         self._began_s = self._ended_s = time.perf_counter()
-        self._next: dict[str, Any] = {}  # of the step under way
-        self._finished: dict[str, Any] | None = None  # of the step before, still open to a late log
-        self._on_device: list[dict[str, Any]] = []
-        self._fetched_s = self._began_s
+        # Of the step under way, or of the one before, which is still open to a late log.
+        self._loss: Any = None
+        self._norm: Any = None
+        self._batch_size: Any = None
+        self._finished: tuple[int, int, float, float, float] | None = None
+        self._on_device: list[_Row] = []
+        self._sent_s = self._began_s
+        self._arriving: deque[tuple[list[_Row], Transfer]] = deque()
 
     def elapsed_s(self) -> float:
         """Seconds of training so far, those before a resumption included."""
@@ -50,69 +60,101 @@ class StepRecorder:
         if self._finished is not None:
             self.settle()
         if batch_size is not None:
-            self._next["batch_size"] = self._next.get("batch_size", 0) + batch_size
+            self._batch_size = batch_size + (self._batch_size or 0)
 
     def log(self, values: dict[str, Any]) -> None:
-        """Values of the step under way, or of the one just finished if no new one has begun."""
-        (self._next if self._finished is None else self._finished).update(values)
+        """Loss, gradient norm or batch size of the step under way, or of the one just finished if no new one began."""
+        loss = values.get("loss")
+        if loss is not None:
+            # Near, a loss is a number at once: kept as a tensor it would keep the graph that made it.
+            self._loss = loss.detach() if isinstance(loss, Tensor) and not loss.is_cpu else _number(loss)
+        if "gradient_norm" in values:
+            self._norm = values["gradient_norm"]
+        if "batch_size" in values:
+            self._batch_size = values["batch_size"]
 
     @torch.no_grad()
-    def see_gradients(self, optimizer: Optimizer) -> None:
-        """Take the global gradient norm that the optimiser is about to use."""
+    def see_gradients(self, optimizer: Optimizer, *, fast: bool = False) -> None:
+        """Take the global gradient norm that the optimiser is about to use. ``fast`` allows the compiled pass."""
+        if self._finished is not None:
+            self.settle()
+        if self._norm is not None:
+            return
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        if gradients and "gradient_norm" not in self._next:
-            self._next["gradient_norm"] = global_norm(gradients)
+        if gradients:
+            self._norm = _norm(gradients, fast=fast)
 
     def finish(self, optimizer: Optimizer) -> float:
         """The optimiser has stepped: close the row and return the step's duration in seconds."""
-        self.settle()
+        if self._finished is not None:
+            self.settle()
         now = time.perf_counter()
         duration = now - self._ended_s
         self._ended_s = now
-        self._finished = {
-            **self._next,
-            "step": self.next_step,
-            "epoch": self.epoch,
-            "time_s": self.elapsed_s(),
-            "learning_rate": optimizer.param_groups[0]["lr"],
-            "step_time_s": duration,
-        }
-        self._next = {}
+        elapsed_s = self._writer.elapsed_before_s + now - self._began_s
+        self._finished = (self.next_step, self.epoch, elapsed_s, optimizer.param_groups[0]["lr"], duration)
         self.next_step += 1
         return duration
 
     def settle(self) -> None:
         """The finished row will not change any more: hand it on."""
-        row, self._finished = self._finished, None
-        if row is not None:
-            self._hand_on(row)
+        finished = self._finished
+        if finished is None:
+            return
+        step, epoch, time_s, learning_rate, duration = finished
+        row = (step, epoch, time_s, self._loss, learning_rate, duration, self._norm, self._batch_size)
+        self._finished = self._loss = self._norm = self._batch_size = None
+        self._hand_on(row)
 
     def flush(self) -> None:
         """Hand on everything, that which waits on an accelerator included."""
         self.settle()
-        self._fetch()
+        self._send()
+        self._take_arrived(wait=True)
 
-    def _hand_on(self, row: dict[str, Any]) -> None:
-        far = False
-        for name in _MEASURED:
-            value = row.get(name)
-            if isinstance(value, Tensor):
-                near = value.device.type == "cpu"
-                row[name] = value.item() if near else value.detach()
-                far = far or not near
-        if not far and not self._on_device:
-            self._writer.append("steps", **row)
+    def _hand_on(self, row: _Row) -> None:
+        measured = [row[place] for place in _MEASURED]
+        if any(isinstance(value, Tensor) for value in measured):
+            if all(not isinstance(value, Tensor) or value.is_cpu for value in measured):
+                row = tuple(_number(value) for value in row)
+                measured = []
+        else:
+            measured = []
+        if not measured and not self._on_device and not self._arriving:
+            self._writer.append_row("steps", row)
             return
         self._on_device.append(row)
-        if time.perf_counter() - self._fetched_s > _LONGEST_ON_DEVICE_S:
-            self._fetch()
+        if time.perf_counter() - self._sent_s > _LONGEST_ON_DEVICE_S:
+            self._send()
+        self._take_arrived(wait=False)
 
-    def _fetch(self) -> None:
-        """Bring all waiting values over in one transfer."""
-        self._fetched_s = time.perf_counter()
+    def _send(self) -> None:
+        """Send all waiting values on their way, in one transfer."""
+        self._sent_s = time.perf_counter()
         rows, self._on_device = self._on_device, []
-        places = [(row, name) for row in rows for name, value in row.items() if isinstance(value, Tensor)]
-        for (row, name), (value,) in zip(places, fetch([row[name] for row, name in places]), strict=True):
-            row[name] = value
-        for row in rows:
-            self._writer.append("steps", **row)
+        if rows:
+            values = [value for row in rows for value in row if isinstance(value, Tensor)]
+            self._arriving.append((rows, Transfer(values)))
+
+    def _take_arrived(self, *, wait: bool) -> None:
+        """Hand on the rows whose values have come over, in order."""
+        while self._arriving and (wait or self._arriving[0][1].is_ready):
+            rows, transfer = self._arriving.popleft()
+            numbers = iter(transfer.numbers())
+            for row in rows:
+                arrived = [next(numbers)[0] if isinstance(value, Tensor) else value for value in row]
+                self._writer.append_row("steps", tuple(arrived))
+
+
+def _number(value: Any) -> Any:
+    return value.item() if isinstance(value, Tensor) else value
+
+
+def _norm(gradients: list[Tensor], *, fast: bool) -> Tensor | float:
+    """The norm over all of them, without waiting for a device."""
+    if fast:
+        from pellucid.core.tensor_pass import is_plain, norm_of_plain
+
+        if all(is_plain(gradient) for gradient in gradients):
+            return norm_of_plain(gradients)
+    return global_norm(gradients)
