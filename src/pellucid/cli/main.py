@@ -12,6 +12,7 @@ import typer
 
 from pellucid import __version__
 from pellucid.cli.demo import demo_command
+from pellucid.cli.diagnose import diagnose_command
 from pellucid.cli.exit_codes import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OWN_FAULT
 from pellucid.cli.export import export_command
 from pellucid.cli.fit import fit_command
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.command("fit")(fit_command)
 app.command("predict")(predict_command)
 app.command("run", context_settings=RUN_SETTINGS)(run_command)
+app.command("diagnose")(diagnose_command)
 app.command("trace")(trace_command)
 app.command("measure")(measure_command)
 app.command("runs")(runs_command)

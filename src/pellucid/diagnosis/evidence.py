@@ -146,7 +146,11 @@ class Evidence:
     @cached_property
     def trained_models(self) -> list[ScriptModel]:
         """Models that took part in training."""
-        return [model for model in self.script.models if model.train_calls > 0]
+        return [
+            model
+            for model in self.script.models
+            if model.train_calls > 0 or any(parameter.got_gradient for parameter in model.parameters)
+        ]
 
     def modules(self) -> Iterator[tuple[ScriptModel, ScriptModule]]:
         """Every module of the trained models."""

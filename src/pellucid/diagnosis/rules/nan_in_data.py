@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pellucid.diagnosis.nonfinite import find_origin
 from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ __all__ = ["RULE", "find"]
 def find(evidence: Evidence) -> Finding | None:
     """A non-finite value in inputs or targets."""
     origin = evidence.script.nonfinite
+    made = find_origin(evidence)
+    if made is not None and made.phase != "data" and made.inputs_finite:
+        return None  # finite data; what follows from it is not
     traced = origin is not None and origin.phase == "data"
     shares = {name: _share(evidence, name) for name in ("input", "target")}
     what = max(shares, key=lambda name: shares[name])

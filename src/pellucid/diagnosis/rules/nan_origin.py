@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from pellucid.diagnosis.evidence import Evidence
+from pellucid.diagnosis.nonfinite import find_origin
 from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
 from pellucid.results.diagnosis import Finding, LineChange
 from pellucid.results.watched_script import CodeLine, NonFiniteOrigin
@@ -41,7 +42,7 @@ _PHASES = ("forward", "loss", "backward")
 
 def find(evidence: Evidence) -> Finding | None:
     """The first non-finite value, if an operation made it."""
-    origin = evidence.script.nonfinite
+    origin = find_origin(evidence)
     if origin is None or not origin.inputs_finite or origin.phase not in _PHASES:
         return None
     grew = _growth(evidence, origin.step)
@@ -130,5 +131,5 @@ def _guard(evidence: Evidence, origin: NonFiniteOrigin) -> tuple[CodeLine, tuple
 
 
 RULE = Rule(
-    "nan_origin", find, explains=("exploding_gradient", "undertrained", "dead_relu", "lr_too_high", "wrong_metric")
+    "nan_origin", find, explains=("nan_in_data", "exploding_gradient", "undertrained", "dead_relu", "lr_too_high", "wrong_metric")
 )
