@@ -15,6 +15,7 @@ from torch.optim.optimizer import (
 from torch.overrides import TorchFunctionMode
 
 from pellucid.results.watched_script import CodeLine
+from pellucid.watch.call_site import line_number
 
 
 class Writer:
@@ -61,6 +62,9 @@ class Harness:
                 return CodeLine(file.rsplit("/", 1)[-1], frame.f_lineno, "", frame.f_code.co_name)
             frame = frame.f_back
         return CodeLine("", 0, "", "")
+
+    def place_at(self, site):
+        return CodeLine(site[0].co_filename.rsplit("/", 1)[-1], line_number(site), "", site[0].co_name)
 
     def tell(self, event, *args):
         with torch._C.DisableTorchFunction(), torch.no_grad():

@@ -8,7 +8,7 @@ from types import CodeType, FrameType
 
 import torch
 
-__all__ = ["CallSite", "calling_site", "is_own_call"]
+__all__ = ["CallSite", "calling_site", "is_own_call", "line_number"]
 
 CallSite = tuple[CodeType | None, int]
 """A code object and the offset of the instruction in it."""
@@ -26,6 +26,15 @@ def calling_site() -> CallSite:
             return frame.f_code, frame.f_lasti
         frame = frame.f_back
     return None, 0
+
+
+def line_number(site: CallSite) -> int:
+    """The line of a site; 0 where none is known."""
+    code, instruction = site
+    if code is None:
+        return 0
+    lines = [line for start, end, line in code.co_lines() if start <= instruction < end and line is not None]
+    return lines[-1] if lines else code.co_firstlineno
 
 
 def is_own_call() -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pellucid.results.watched_script import CodeLine
+from pellucid.watch.call_site import CallSite
 from pellucid.watch.guard import Guard
 
 if TYPE_CHECKING:
@@ -65,6 +66,10 @@ class ScriptContext(Protocol):
 
     def place(self) -> CodeLine:
         """The innermost running line of the person's own code; of a library's where none of theirs runs."""
+        ...
+
+    def place_at(self, site: CallSite) -> CodeLine:
+        """The line that ``calling_site`` named."""
         ...
 
 

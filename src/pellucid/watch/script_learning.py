@@ -14,6 +14,8 @@ from pellucid.watch.script_mode import CallMode, hides_calls
 __all__ = ["Learning"]
 
 _FIRST_STEPS = 3
+_MOST_EARLY_CALLS = 500
+"""Before any model is called: what the script does beforehand is not the first step."""
 _MOST_CALLS = 20_000
 """Of one learned step; what comes after is not told."""
 
@@ -50,6 +52,7 @@ class Learning:
         self._calls = 0
         self._step = 0
         self._wanted = True
+        self._is_early = False
         self._hides: dict[int, bool] = {}
         self._roots_seen: set[int] = set()
         self.evaluations = 0
@@ -64,6 +67,8 @@ class Learning:
         self._calls += 1
         if self._calls <= _MOST_CALLS:
             self._tell_call(function, args, kwargs, result)
+        if self._is_early and self._calls > _MOST_EARLY_CALLS:
+            self.end()
 
     # Training
 
@@ -73,6 +78,11 @@ class Learning:
         self._wanted = step < _FIRST_STEPS or _is_late(step) or self._always
         if self._wanted and step:
             self._begin("train")
+
+    def begin_early(self) -> None:
+        """An optimiser was made: the first step may come without a model, of parameters alone."""
+        self._begin("train")
+        self._is_early = self.is_on
 
     def want(self) -> None:
         """Something new came up: learn the step under way."""
@@ -88,6 +98,7 @@ class Learning:
 
     def root_begins(self, root: nn.Module, phase: str) -> None:
         """A model is called."""
+        self._is_early = False
         if phase == "train":
             if self.phase == "evaluation":
                 self.end()
@@ -144,7 +155,7 @@ class Learning:
         if not self.is_on:
             return
         self._mode.take_off()
-        self.is_on = False
+        self.is_on = self._is_early = False
         phase, self.phase = self.phase, ""
         self._look_everywhere(False)
         self._tell_change(self._step, phase, False)

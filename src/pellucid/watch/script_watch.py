@@ -22,6 +22,7 @@ from torch.utils.hooks import RemovableHandle
 from pellucid.results.watched_script import CodeLine, WatchedScript
 from pellucid.store.locations import default_runs_dir
 from pellucid.store.writer import RunWriter
+from pellucid.watch.call_site import CallSite, line_number
 from pellucid.watch.environment import describe_environment
 from pellucid.watch.guard import Guard
 from pellucid.watch.script_events import ScriptEvents
@@ -175,6 +176,11 @@ class ScriptWatch:
     def place(self) -> CodeLine:
         """The person's running line."""
         return self.places.here()
+
+    def place_at(self, site: CallSite) -> CodeLine:
+        """A line of the person's, by its site."""
+        code, _ = site
+        return NOWHERE if code is None else self.places.line(code.co_filename, line_number(site), code.co_qualname)
 
     # Coming and going
 
@@ -464,6 +470,8 @@ class ScriptWatch:
     def optimizer_made(self, optimizer: Optimizer) -> None:
         """Made by the running line."""
         self._optimizers.note_made(optimizer, self.place())
+        if not self.step and not self._forwards.has_roots and not self._learning.is_on:
+            self._learning.begin_early()
         if self._optimizers.made & (self._optimizers.made - 1) == 0 and self.step:
             self._learning.want()
             self._look_everywhere(True)

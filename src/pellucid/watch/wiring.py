@@ -127,6 +127,11 @@ class ScriptWiring(ScriptObserver):
         self._targets: set[int] = set()
         self._kept: dict[str, list[tuple[ScriptCall, ...]]] = {"train": [], "evaluation": []}
 
+    @property
+    def latest_calls(self) -> tuple[ScriptCall, ...]:
+        """Of the latest training step that was learned."""
+        return self._kept["train"][-1] if self._kept["train"] else ()
+
     def learning_changes(self, step: int, phase: str, on: bool) -> None:
         """Begin a record, or close it."""
         if self.record is not None:

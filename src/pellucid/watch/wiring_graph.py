@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["SavedPlace", "find_saved", "follow", "graph_names", "loss_node_kind"]
+__all__ = ["SavedPlace", "find_saved", "follow", "graph_names", "graph_nodes", "loss_node_kind"]
 
 _MOST_NODES = 160
 _LONGEST_PATH = 64
@@ -73,7 +73,7 @@ def loss_node_kind(loss: Tensor) -> str:
     >>> loss_node_kind(torch.nn.functional.cross_entropy(w, torch.tensor([0, 2])) / 4)
     'cross_entropy'
     """
-    for _, _, node in _nodes(loss):
+    for _, _, node in graph_nodes(loss):
         kind = _KINDS.get(node.name())
         if kind == "nll":
             before = [following.name() for following, _ in node.next_functions if following is not None]
@@ -83,11 +83,11 @@ def loss_node_kind(loss: Tensor) -> str:
     return "custom"
 
 
-def find_saved(loss: Tensor, wanted: Tensor) -> SavedPlace | None:
-    """Where the graph of a loss keeps a tensor, as far as it is saved near the loss."""
+def find_saved(loss: Tensor, wanted: Tensor, most_nodes: int = _MOST_NODES) -> SavedPlace | None:
+    """Where the graph of a loss keeps a tensor, among so many nodes from the loss on."""
     if wanted.numel() == 0:
         return None
-    for turns, names, node in _nodes(loss):
+    for turns, names, node in graph_nodes(loss, most_nodes):
         for attribute in _SAVED:
             for item, saved in _saved(node, attribute):
                 same = saved.data_ptr() == wanted.data_ptr() and saved.dtype == wanted.dtype
@@ -109,13 +109,13 @@ def follow(loss: Tensor, place: SavedPlace) -> Tensor | None:
     return found.get(place.item)
 
 
-def _nodes(loss: Tensor) -> Iterator[tuple[tuple[int, ...], tuple[str, ...], Any]]:
+def graph_nodes(loss: Tensor, most: int = _MOST_NODES) -> Iterator[tuple[tuple[int, ...], tuple[str, ...], Any]]:
     """Nodes from the loss on, the nearest first, with the way to each."""
     if loss.grad_fn is None:
         return
     waiting: deque[tuple[tuple[int, ...], tuple[str, ...], Any]] = deque([((), (loss.grad_fn.name(),), loss.grad_fn)])
     seen = {loss.grad_fn}
-    while waiting and len(seen) <= _MOST_NODES:
+    while waiting and len(seen) <= most:
         turns, names, node = waiting.popleft()
         yield turns, names, node
         for turn, (following, _) in enumerate(node.next_functions):

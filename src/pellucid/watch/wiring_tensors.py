@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.utils.weak import TensorWeakRef
 
 from pellucid.core.transfer import fetch
 from pellucid.results.watched_script import TensorFacts
@@ -76,7 +77,7 @@ class TensorBook:
             self._held_bytes += size
             held: object = tensor
         else:
-            held = torch.utils.weak.WeakTensorRef(tensor)
+            held = TensorWeakRef(tensor)
         self._holders[id(tensor)] = (held, key)
         self._tensors[key] = held
         return key
