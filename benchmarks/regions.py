@@ -1,9 +1,10 @@
-"""Linear regions of ReLU networks: cells a CPU second on one thread, memory of a million cells, and peers' figures.
+"""Linear regions of ReLU networks: cells a CPU second beside a peer's, a million cells and their memory, convolutions.
 
-Run with ``OMP_NUM_THREADS=1`` (``--million`` for the large one, with two threads; ``--models MNIST`` for networks of
-convolutions, with the folder of MNIST's files). No peer is run here. The figures beside ours are cited, not measured
-by this file: SplineCam 250–580 cells/s, Berzins' edge subdivision 800–8,000, SyReNN's C++ 21,000–98,000, all on the
-networks of ``network``.
+Run with ``OMP_NUM_THREADS=1``; ``--million 6`` with two threads; ``--models MNIST`` for networks of convolutions, with the
+folder of MNIST's files. The peer is SyReNN's algorithm compiled (``region_peer.py``), in the same run, in CPU seconds.
+No other can be installed: SplineCam needs graph-tool and a graphics card, and is on no package index; pysyrenn is, but
+without the server that computes. Cited, not measured by this file, on the networks of ``network``: SplineCam 250–580
+cells/s, Berzins' edge subdivision 800–8,000, SyReNN's C++ 21,000–98,000.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import gzip
 import resource
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,10 @@ from pellucid.core.slices import Slice
 from pellucid.lenses.linear_regions import measure_linear_regions
 from pellucid.lenses.slicing import slice_examples
 from pellucid.results.linear_regions import LinearRegions
+from region_peer import count_cells
 
 COUNTS = {16: 178, 64: 6_668, 128: 20_714, 256: 79_783, 512: 358_790}
 BARS = {64: 300_000, 128: 150_000, 256: 80_000}
-FASTEST_PEER = 98_000
 
 
 def network(width: int) -> Any:
@@ -42,22 +44,29 @@ def square(half: float = 1.0) -> Slice:
 
 
 def speed(width: int, rounds: int) -> None:
-    """The best of some rounds, without the outputs and with outputs and proofs."""
+    """The best of some rounds: the cells alone, and with the outputs and all proofs, which is what a call does."""
     best = {False: np.inf, True: np.inf}
+    theirs = np.inf
+    net = network(width)
     found = None
     for _ in range(rounds):
         for full in (False, True):
             start = time.process_time()
-            found = measure_linear_regions(network(width), square(), outputs=full)
+            found = measure_linear_regions(net, square(), outputs=full)
             best[full] = min(best[full], time.process_time() - start)
+        start = time.process_time()
+        counted = count_cells(net, 2 * COUNTS[width] + 1024)
+        theirs = min(theirs, time.process_time() - start)
+        assert counted == COUNTS[width], (counted, COUNTS[width])
     assert found is not None
     assert found.cells == COUNTS[width], (found.cells, COUNTS[width])
     assert abs(found.proofs.area - 4) < 1e-9
-    rate = found.cells / best[False]
     bar = f" (bar {BARS[width]:,})" if width in BARS else ""
+    rates = [found.cells / best[full] for full in (True, False)]
     print(
-        f"w={width}: {found.cells:,} cells, {rate:,.0f} cells per CPU second{bar}, {rate / FASTEST_PEER:.1f} × the "
-        f"fastest peer; with outputs and proofs {found.cells / best[True]:,.0f}; proofs hold: {found.proofs.hold}"
+        f"w={width}: {found.cells:,} cells; cells per CPU second{bar}: {rates[0]:,.0f} with outputs and proofs, "
+        f"{rates[1]:,.0f} without; SyReNN's algorithm, without either: {found.cells / theirs:,.0f}, ours is "
+        f"{theirs / best[True]:.1f} and {theirs / best[False]:.1f} × as fast; proofs hold: {found.proofs.hold}"
     )
 
 
@@ -81,29 +90,29 @@ def lines(width: int, count: int = 200) -> None:
 
 
 def deeper(layers: int) -> nn.Sequential:
-    """A network of width 256 with as many hidden layers, initialised as He et al. advise."""
+    """A network of width 256 with as many hidden layers, initialised as torch does."""
     torch.manual_seed(0)
     found = nn.Sequential(nn.Linear(2, 256), nn.ReLU())
     for _ in range(layers - 1):
         found.extend([nn.Linear(256, 256), nn.ReLU()])
-    for one in found:
-        if isinstance(one, nn.Linear):
-            nn.init.kaiming_normal_(one.weight)
     return found.append(nn.Linear(256, 1))
 
 
-def million(layers: int) -> None:
-    """About a million cells of a network of width 256."""
-    measure_linear_regions(network(16), square())  # everything is loaded now
+def million(layers: int, half: float, *, full: bool) -> None:
+    """About a million cells of a network of width 256; memory is the process's, above that when all is compiled."""
+    for one in (3, layers):
+        measure_linear_regions(deeper(one), square(0.1))  # everything is loaded now
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    start = time.perf_counter()
-    found = measure_linear_regions(deeper(layers), square(), outputs=False)
-    seconds = time.perf_counter() - start
+    start, cpu = time.perf_counter(), time.process_time()
+    found = measure_linear_regions(deeper(layers), square(half), outputs=full, max_cells=5_000_000)
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
     size = output_bytes(found)
     print(
-        f"w=256, {layers} hidden layers: {found.cells:,} cells in {seconds:.1f} s ({torch.get_num_threads()} threads); "
-        f"output {size / 2**20:.0f} MiB, peak above the start {peak / 2**20:.0f} MiB, {peak / size:.2f} × the output"
+        f"w=256, {layers} hidden layers, [−{half:g}, {half:g}]²: {found.cells:,} cells in {seconds:.1f} s, {cpu:.1f} CPU "
+        f"s ({torch.get_num_threads()} threads), {'with' if full else 'without'} outputs and proofs; output "
+        f"{size / 2**20:.0f} MiB, peak above the start {peak / 2**20:.0f} MiB, {peak / size:.2f} × the output; "
+        f"proofs hold: {found.proofs.hold}"
     )
 
 
@@ -152,16 +161,16 @@ class ResNet(nn.Module):
 
 
 def models(folder: Path, steps: int = 100) -> None:
-    """Networks of convolutions, trained a little, on the plane through the first three images."""
+    """Networks of convolutions, trained a little, on the plane through the first three images, or its middle."""
     with gzip.open(folder / "train-images-idx3-ubyte.gz") as file:
         images = torch.frombuffer(bytearray(file.read()[16:]), dtype=torch.uint8).reshape(-1, 1, 28, 28)
     with gzip.open(folder / "train-labels-idx1-ubyte.gz") as file:
         classes = torch.frombuffer(bytearray(file.read()[8:]), dtype=torch.uint8).long()
     plane = slice_examples(*(image.float() / 255 for image in images[:3]))
     measure_linear_regions(network(16), square())  # everything is loaded now
-    for kind in (LeNet, ResNet):
+    for kind, channels, share in ((ResNet, (4, 8), 1.0), (LeNet, (3, 6), 1.0), (LeNet, (6, 16), 0.3)):
         torch.manual_seed(0)
-        net = kind()
+        net = kind(*channels)
         optimizer = torch.optim.Adam(net.parameters(), 1e-3)
         for _ in range(steps):
             chosen = torch.randint(len(images), (64,))
@@ -169,24 +178,41 @@ def models(folder: Path, steps: int = 100) -> None:
             nn.functional.cross_entropy(net(images[chosen].float() / 255), classes[chosen]).backward()
             optimizer.step()
         start, cpu = time.perf_counter(), time.process_time()
-        found = measure_linear_regions(net.eval(), plane)
+        found = measure_linear_regions(net.eval(), middle(plane, share))
         print(
-            f"{kind.__name__}: {found.cells:,} cells in {time.perf_counter() - start:.1f} s "
-            f"({time.process_time() - cpu:.1f} CPU s); proofs hold: {found.proofs.hold}, worst error "
+            f"{kind.__name__} {channels}, {share:.0%} of the plane's sides: {found.cells:,} cells in "
+            f"{time.perf_counter() - start:.1f} s ({time.process_time() - cpu:.1f} CPU s, {torch.get_num_threads()} "
+            f"threads); proofs hold: {found.proofs.hold}, worst error "
             f"{max(found.proofs.vertex_error, found.proofs.inside_error):.0e} in {found.proofs.checked:,} cells"
         )
+
+
+def middle(plane: Slice, share: float) -> Slice:
+    """The middle of a plane, whose sides are a share of its own."""
+    ranges = []
+    for low, high in (plane.u_range, plane.v_range):
+        centre, half = (low + high) / 2, (high - low) / 2 * share
+        ranges.append((centre - half, centre + half))
+    return replace(plane, u_range=ranges[0], v_range=ranges[1])
 
 
 def output_bytes(found: LinearRegions) -> int:
     """The bytes of a result's arrays."""
     arrays = [found.vertices, found.cell_start, found.cell_vertex, found.cell_edge, found.edge_vertex, found.edge_cell]
-    arrays += [found.edge_kink, *(one.bits for one in found.patterns), *(one.parent for one in found.patterns)]
+    arrays += [
+        found.edge_kink,
+        found.outputs,
+        *(one.bits for one in found.patterns),
+        *(one.parent for one in found.patterns),
+    ]
     return sum(array.nbytes for array in arrays)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--million", type=int, default=0, metavar="LAYERS", help="how many hidden layers")
+    parser.add_argument("--million", type=int, default=0, metavar="LAYERS", help="how many hidden layers: 6")
+    parser.add_argument("--half", type=float, default=32.0, help="half a side of the square of --million")
+    parser.add_argument("--bare", action="store_true", help="--million without outputs and proofs")
     parser.add_argument("--widths", type=int, nargs="*", default=[16, 64, 128, 256])
     parser.add_argument("--lines", type=int, default=0, metavar="WIDTH")
     parser.add_argument("--models", type=Path, metavar="MNIST", help="the folder of MNIST's files")
@@ -195,7 +221,7 @@ if __name__ == "__main__":
     if options.models:
         models(options.models)
     elif options.million:
-        million(options.million)
+        million(options.million, options.half, full=not options.bare)
     elif options.lines:
         lines(options.lines)
     else:

@@ -10,8 +10,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
+from pellucid.core import planar_partition
 from pellucid.core.slices import Slice
 from pellucid.errors import SettingsError
+from pellucid.lenses import linear_regions
 from pellucid.lenses.linear_regions import measure_linear_regions
 from pellucid.results.linear_regions import LinearRegions
 
@@ -232,6 +234,59 @@ def test_what_cannot_be_exact_is_refused_and_linearised() -> None:
         measure_linear_regions(broken, _square())
     with pytest.raises(SettingsError, match="more than 100 cells"):
         measure_linear_regions(_relu_net(64), _square(), max_cells=100)
+
+
+class _Stashing(nn.Module):
+    """A network that leaves numbers on itself between its layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(2, 48), nn.Linear(48, 48), nn.Linear(48, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.hidden = F.relu(self.first(x))
+        return self.last(F.relu(self.second(self.hidden)) + self.hidden)
+
+
+@pytest.mark.parametrize("carried", [False, True])
+def test_several_threads_find_the_same_to_the_bit(carried: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    net = _Stashing()
+    monkeypatch.setattr(linear_regions, "_WORTH", 0.0 if carried else 1e9)
+    monkeypatch.setattr(planar_partition, "_NUMBERS", 1 << 12)  # many blocks
+    alone = measure_linear_regions(net, _square(3.0))
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        together = measure_linear_regions(net, _square(3.0))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert together.cells == alone.cells > 1000
+    assert together.proofs.hold
+    for name in ("vertices", "cell_vertex", "edge_kink", "outputs"):
+        assert np.array_equal(getattr(together, name), getattr(alone, name))
+    expected = net.double()(torch.from_numpy(alone.vertices)).detach().numpy()
+    assert alone.outputs == pytest.approx(expected, abs=1e-13)
+
+
+@pytest.mark.parametrize("members", [2, 3, 5, 9])
+def test_the_winner_of_all_rounds_is_the_largest(members: int) -> None:
+    class Largest(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.planes = nn.Linear(2, 4 * members)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.planes(x).unflatten(1, (4, members)).amax(2)
+
+    torch.manual_seed(members)
+    net: Any = Largest()
+    found = measure_linear_regions(net, _square(4.0))
+    points = np.random.default_rng(0).uniform(-4, 4, (500, 2))
+    winners = net.double().planes(torch.from_numpy(points)).unflatten(1, (4, members)).argmax(2)
+    assert np.array_equal(found.pattern(found.locate(points), 0), winners.numpy())
+    assert found.proofs.hold
 
 
 def test_result_survives_its_payload_and_is_drawn() -> None:

@@ -286,9 +286,7 @@ def _work(op: str, given: list[Tensor], made: list[Tensor]) -> int:
 class _Walk(_Counting):
     """Runs the operations between two places; those before only tell their shapes, or what they were given."""
 
-    def __init__(
-        self, record: _Record, given: Mapping[int, Tensor], start: int, stop: int, keep: Any = ()
-    ) -> None:
+    def __init__(self, record: _Record, given: Mapping[int, Tensor], start: int, stop: int, keep: Any = ()) -> None:
         super().__init__()
         self.kept: dict[int, Tensor] = {}
         self.entries = torch.empty(0)

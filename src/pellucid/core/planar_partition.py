@@ -167,10 +167,11 @@ class _Dividing:
         self.xy = np.empty((2 * most, 2))
         self.xy[: len(mesh.xy)] = mesh.xy
         self.out = _Out(
-            self.xy, np.zeros(most + 1, np.int32), np.empty(6 * most, np.int32), np.empty(6 * most, np.int32),
+            self.xy, np.empty(most + 1, np.int32), np.empty(6 * most, np.int32), np.empty(6 * most, np.int32),
             np.empty((3 * most, 2), np.int32), np.empty((3 * most, 2), np.int32), np.empty(3 * most, np.int32),
             np.empty(most, np.int32), np.empty((min(most, 2 * mesh.cells + 1024), self.width), np.uint64),
         )  # fmt: skip
+        self.out.ring_start[0] = 0
         self.count = np.array([len(mesh.xy), 0, 0, 0, 0, 0, 0], dtype=np.int64)
         self.evaluated = 0
 

@@ -243,11 +243,7 @@ def _result(
     values = np.empty((0, 0))
     if outputs:
         known = cut.states
-        values = (
-            cut.batched.outputs(mesh.xy, cut.outputs)
-            if known is None
-            else known.outputs()
-        )
+        values = cut.batched.outputs(mesh.xy, cut.outputs) if known is None else known.outputs()
     return LinearRegions(
         model=type(model).__name__,
         plane=SlicePlane.of(slice_),
