@@ -1,10 +1,10 @@
 """Linear regions of ReLU networks: cells a CPU second beside a peer's, a million cells and their memory, convolutions.
 
-Run with ``OMP_NUM_THREADS=1``; ``--million 6`` with two threads; ``--models MNIST`` for networks of convolutions, with the
-folder of MNIST's files. The peer is SyReNN's algorithm compiled (``region_peer.py``), in the same run, in CPU seconds.
-No other can be installed: SplineCam needs graph-tool and a graphics card, and is on no package index; pysyrenn is, but
-without the server that computes. Cited, not measured by this file, on the networks of ``network``: SplineCam 250–580
-cells/s, Berzins' edge subdivision 800–8,000, SyReNN's C++ 21,000–98,000.
+Run with ``OMP_NUM_THREADS=1``; ``--million 6`` with two threads; ``--models MNIST`` for networks of convolutions, with
+the folder of MNIST's files. The peer is SyReNN's algorithm compiled (``region_peer.py``), in the same run. No other can
+be installed: SplineCam needs graph-tool and a graphics card, and is on no package index; pysyrenn is on one,
+without the server that computes. Cited, not measured by this file, on the networks of ``network``: SplineCam 250–580 cells/s,
+Berzins' edge subdivision 800–8,000, SyReNN's C++ 21,000–98,000.
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ def million(layers: int, half: float, *, full: bool) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
     size = output_bytes(found)
     print(
-        f"w=256, {layers} hidden layers, [−{half:g}, {half:g}]²: {found.cells:,} cells in {seconds:.1f} s, {cpu:.1f} CPU "
-        f"s ({torch.get_num_threads()} threads), {'with' if full else 'without'} outputs and proofs; output "
+        f"w=256, {layers} hidden layers, [−{half:g}, {half:g}]²: {found.cells:,} cells in {seconds:.1f} s, {cpu:.1f} "
+        f"CPU s ({torch.get_num_threads()} threads), {'with' if full else 'without'} outputs and proofs; output "
         f"{size / 2**20:.0f} MiB, peak above the start {peak / 2**20:.0f} MiB, {peak / size:.2f} × the output; "
         f"proofs hold: {found.proofs.hold}"
     )
@@ -199,19 +199,16 @@ def middle(plane: Slice, share: float) -> Slice:
 def output_bytes(found: LinearRegions) -> int:
     """The bytes of a result's arrays."""
     arrays = [found.vertices, found.cell_start, found.cell_vertex, found.cell_edge, found.edge_vertex, found.edge_cell]
-    arrays += [
-        found.edge_kink,
-        found.outputs,
-        *(one.bits for one in found.patterns),
-        *(one.parent for one in found.patterns),
-    ]
+    arrays += [found.edge_kink, found.outputs]
+    for one in found.patterns:
+        arrays += [one.bits, one.parent]
     return sum(array.nbytes for array in arrays)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--million", type=int, default=0, metavar="LAYERS", help="how many hidden layers: 6")
-    parser.add_argument("--half", type=float, default=32.0, help="half a side of the square of --million")
+    parser.add_argument("--half", type=float, default=20.0, help="half a side of the square of --million")
     parser.add_argument("--bare", action="store_true", help="--million without outputs and proofs")
     parser.add_argument("--widths", type=int, nargs="*", default=[16, 64, 128, 256])
     parser.add_argument("--lines", type=int, default=0, metavar="WIDTH")
