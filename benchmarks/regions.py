@@ -2,9 +2,9 @@
 
 Run with ``OMP_NUM_THREADS=1``; ``--million 6`` with two threads; ``--models MNIST`` for networks of convolutions, with
 the folder of MNIST's files. The peer is SyReNN's algorithm compiled (``region_peer.py``), in the same run. No other can
-be installed: SplineCam needs graph-tool and a graphics card, and is on no package index; pysyrenn is on one,
-without the server that computes. Cited, not measured by this file, on the networks of ``network``: SplineCam 250–580 cells/s,
-Berzins' edge subdivision 800–8,000, SyReNN's C++ 21,000–98,000.
+be installed: SplineCam needs graph-tool and a graphics card, and is on no package index; pysyrenn is on one, without
+the server that computes. Cited, not measured here, on the networks of ``network``: SplineCam 250–580 cells/s, Berzins'
+edge subdivision 800–8,000, SyReNN's C++ 21,000–98,000.
 """
 
 from __future__ import annotations
