@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -42,10 +42,10 @@ class OutlineObserver:
         self._kept: list[Tensor] = []  # keeps storages alive, so that no address is used twice during the pass
 
     @contextmanager
-    def observing(self) -> Iterator[None]:
-        """Hooks are on the model inside this block and gone after it, whatever happens."""
+    def observing(self, wrap: Callable[[Any], Any] = lambda hook: hook) -> Iterator[None]:
+        """Hooks are on the model inside this block and gone after it, whatever happens; each as ``wrap`` returns it."""
         handles = [
-            module.register_forward_hook(self._hook(name), with_kwargs=True)
+            module.register_forward_hook(wrap(self._hook(name)), with_kwargs=True)
             for name, module in leaf_modules(self._model).items()
         ]
         try:

@@ -156,6 +156,8 @@ class LayerSampler:
             # The first call of a training step counts; an evaluation in between has gradients off.
             if latest is None or latest.has_activation(slot) or not torch.is_grad_enabled():
                 return
+            if torch._C._functorch.peek_interpreter_stack() is not None:  # inside vmap no number can be had
+                return
             activation: Any = output[0] if isinstance(output, tuple) and output else output
             if not isinstance(activation, Tensor) or activation.numel() == 0 or activation.is_complex():
                 return

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as module_hooks
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils.hooks import RemovableHandle
 
@@ -23,6 +24,7 @@ _DEEPEST_OUTPUT = 3
 _PATIENCE = 2
 """Backward passes that a forward pass may miss before it counts as an evaluation (a generator's is used second)."""
 _MOST_OPEN = 64
+_MARKS = ("_global_forward_hooks_with_kwargs", "_global_forward_hooks_always_called")
 _MOST_SITES = 256
 
 
@@ -152,6 +154,8 @@ class Forwards:
         elif not on:
             for handle in self._everywhere:
                 handle.remove()
+                for marks in _MARKS:  # which torch leaves behind, and takes for hooks
+                    getattr(module_hooks, marks, {}).pop(handle.id, None)
             self._everywhere = []
 
     def close(self) -> None:
@@ -206,7 +210,11 @@ class Forwards:
         if self._listener.learning:
             self._listener.module_begins(module, args, {})
 
-    def _any_ends(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+    def _any_ends(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None, output: Any = None
+    ) -> None:
+        # Where the module raised, torch leaves out the keywords.
+        kwargs = kwargs if isinstance(kwargs, dict) else {}
         if id(module) in self._roots or not self._can_look():
             return
         if self._leave(module) and self._listener.learning:
@@ -258,10 +266,9 @@ class Forwards:
             self._listener.settled(forward)
             return
         self._open.append(forward)
-        if torch._C._functorch.peek_interpreter_stack() is None:
-            with torch._C.DisableTorchFunction():
-                for tensor in _differentiable(output, 0)[:_MOST_OUTPUTS]:
-                    forward.handles.append(tensor.register_hook(forward.reach))
+        with torch._C.DisableTorchFunction():
+            for tensor in _differentiable(output, 0)[:_MOST_OUTPUTS]:
+                forward.handles.append(tensor.register_hook(forward.reach))
         if len(self._open) > _MOST_OPEN:
             self._settle(self._open.pop(0), "evaluation")
 
@@ -274,7 +281,12 @@ class Forwards:
         return True
 
     def _can_look(self) -> bool:
-        return self._listener.is_listening() and not torch.compiler.is_compiling() and not torch._C._get_tracing_state()
+        return (
+            self._listener.is_listening()
+            and not torch.compiler.is_compiling()
+            and not torch._C._get_tracing_state()
+            and torch._C._functorch.peek_interpreter_stack() is None
+        )
 
     # What a call was for
 

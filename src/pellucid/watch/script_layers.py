@@ -32,13 +32,13 @@ class ScriptLayers:
         writer: The run.
         guard: Keeps errors from the script.
         budget: Share of the time for all models together.
-        every: Sample each so many steps instead.
+        full: Everything at every step, whatever it costs.
     """
 
     writer: RunWriter
     guard: Guard
     budget: float
-    every: int | None
+    full: bool
     _layers: dict[int, _Layers] = field(default_factory=dict)
     _outline: ExitStack | None = None
     _outlined: bool = False
@@ -53,19 +53,24 @@ class ScriptLayers:
             return
         if layers is None or layers.model is not record.module:
             layers = self._layers[index] = self._follow(index, record)
-        if layers.started != step and not record.compiled:
+        if layers.started != step:
             layers.started = step
             layers.sampling.start_if_due(step)
-            if index == 0 and not self._outlined:
+            if index == 0 and not self._outlined and not record.compiled:
                 self._outlined = True
                 self.guard("outline", self._observe_outline)(record.module)
 
     def _follow(self, index: int, record: ModelRecord) -> _Layers:
-        model = record.module
-        if index:
-            model = nn.ModuleDict({record.name.replace(".", "_") or f"model{index}": model})
-        sampling = Sampling(model, self.writer, self.guard, budget=self.budget, every=self.every, layers=None)
-        fused = any(isinstance(each, nn.TransformerEncoderLayer) for each in model.modules())
+        sampling = Sampling(
+            record.module,
+            self.writer,
+            self.guard,
+            budget=self.budget,
+            full=self.full,
+            prefix=f"{record.name}." if index else "",
+            forward=not record.compiled,
+        )
+        fused = any(isinstance(each, nn.TransformerEncoderLayer) for each in record.module.modules())
         return _Layers(record.module, sampling, has_hooks_seen_by_torch=fused)
 
     def _observe_outline(self, model: nn.Module) -> None:
@@ -78,7 +83,7 @@ class ScriptLayers:
                 self.writer.put_result("network_outline", outline)
 
         stack.callback(self.guard("outline", keep))
-        stack.enter_context(observer.observing())
+        stack.enter_context(observer.observing(lambda hook: self.guard("outline", hook)))
         self._outline = stack
 
     def forwards_are_over(self) -> None:
@@ -111,8 +116,8 @@ class ScriptLayers:
         """Steps at which some model's layers were sampled."""
         return max((layers.sampling.steps for layers in self._layers.values()), default=0)
 
-    def close(self) -> None:
-        """Take every hook off."""
+    def pause(self) -> None:
+        """Take every hook off; the next sample puts its own on."""
         self.forwards_are_over()
         for layers in self._layers.values():
             layers.sampling.stop()

@@ -39,6 +39,15 @@ class OptimizerRecord:
     backwards: int = 0
     clear: int = 0
     clear_looked_at: int = 0
+    clear_now: bool | None = None
+
+    def count_update(self, backwards: int) -> None:
+        """It has stepped, after so many backward passes."""
+        self.steps += 1
+        self.backwards += backwards
+        if self.clear_now is not None:
+            self.clear_looked_at += 1
+            self.clear += self.clear_now
 
     def parameters(self) -> list[Tensor]:
         """All tensors it holds."""
@@ -98,12 +107,17 @@ class OptimizerBook:
         self._by_content[content] = len(self.records) - 1
         return len(self.records) - 1
 
+    def forget_whether_clear(self) -> None:
+        """What was seen before the latest backward pass is of no account for a later update."""
+        for record in self.records:
+            record.clear_now = None
+
     def look_whether_clear(self) -> None:
         """A backward pass is about to begin, the first since the last update: are the gradients clear?"""
         for record in self.records:
             gradients = [p.grad for p in record.parameters() if p.grad is not None]
-            record.clear_looked_at += 1
-            record.clear += all(not bool(g.any()) for g in gradients[:: max(1, len(gradients) // _CLEAR_TENSORS)])
+            some = gradients[:: max(1, len(gradients) // _CLEAR_TENSORS)]
+            record.clear_now = all(not bool(g.any()) for g in some if g.device.type != "meta")
 
     def describe(self) -> tuple[ScriptOptimizer, ...]:
         """All as records, those that were made and never used included."""

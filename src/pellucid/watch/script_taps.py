@@ -12,7 +12,8 @@ from functools import wraps
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+import torch.export
+from torch import Tensor, fx, nn
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
@@ -79,6 +80,14 @@ class TapsListener(Protocol):
         """What it gave is a module around the compiled one."""
         ...
 
+    def reading_begins(self) -> None:
+        """The code of modules is about to be read, for export say."""
+        ...
+
+    def reading_ends(self) -> None:
+        """It has been."""
+        ...
+
     def warned(self, text: str, file: str, line: int) -> None:
         """A Python warning is shown."""
         ...
@@ -117,6 +126,14 @@ class Taps:
         self._replace(torch.amp.GradScaler, "scale", self._scale)
         self._replace(torch.amp.GradScaler, "step", self._scaler_step)
         self._replace(torch, "compile", self._compile)
+        self._replace(nn.Module, "__reduce_ex__", lambda _: _reduce_without_hooks)
+        for owner, name in (
+            (torch.jit, "script"),
+            (torch.jit, "trace"),
+            (fx.Tracer, "trace"),
+            (torch.export, "export"),
+        ):
+            self._replace(owner, name, self._unhooked)
         if hasattr(warnings, "_showwarnmsg_impl"):
             self._replace(warnings, "_showwarnmsg_impl", self._warn)
         for stream in (sys.stdout, sys.stderr):
@@ -134,7 +151,7 @@ class Taps:
         self._replaced = []
 
     def _replace(self, owner: Any, name: str, wrap: Callable[[Any], Any]) -> None:
-        original = vars(owner)[name]
+        original = vars(owner).get(name)
         ours = wrap(original)
         setattr(owner, name, ours)
         self._replaced.append((owner, name, original, ours))
@@ -277,6 +294,22 @@ class Taps:
 
         return compile
 
+    def _unhooked(self, function: Any) -> Any:
+        """What reads a module's code or its graph must meet none of our hooks."""
+        listener = self._listener
+
+        @wraps(function)
+        def unhooked(*args: Any, **kwargs: Any) -> Any:
+            if not listener.is_listening():
+                return function(*args, **kwargs)
+            listener.reading_begins()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                listener.reading_ends()
+
+        return unhooked
+
     def _warn(self, function: Any) -> Any:
         listener = self._listener
 
@@ -288,3 +321,31 @@ class Taps:
                 listener.warned(text, str(message.filename), int(message.lineno))
 
         return show
+
+
+_HOOKS = {
+    "_forward_hooks": ("_forward_hooks_with_kwargs", "_forward_hooks_always_called"),
+    "_forward_pre_hooks": ("_forward_pre_hooks_with_kwargs",),
+}
+
+
+def _reduce_without_hooks(module: nn.Module, protocol: Any) -> Any:
+    """What a module is pickled or copied as: without the hooks of this watch, so that whoever reads it needs none."""
+    reduced = object.__reduce_ex__(module, protocol)
+    if not (isinstance(reduced, tuple) and len(reduced) > 2 and isinstance(reduced[2], dict)):
+        return reduced
+    state: dict[str, Any] = reduced[2]
+    for hooks, marks in _HOOKS.items():
+        ours = [key for key, hook in (state.get(hooks) or {}).items() if _is_ours(hook)]
+        if not ours:
+            continue
+        if state is reduced[2]:
+            state = dict(state)
+        for name in (hooks, *marks):
+            kept = {key: value for key, value in state.get(name, {}).items() if key not in ours}
+            state[name] = type(state[name])(kept)
+    return (*reduced[:2], state, *reduced[3:])
+
+
+def _is_ours(hook: Any) -> bool:
+    return str(getattr(hook, "__module__", "")).startswith("pellucid.")

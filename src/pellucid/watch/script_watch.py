@@ -115,8 +115,7 @@ class ScriptWatch:
         self._epochs = EpochCounter(self._loaders)
         self._steps = StepRecorder(self.writer, first_step=0)
         self._output = ScriptOutput(self.writer, self._epochs, self._steps.elapsed_s)
-        every = 1 if settings.full else None
-        self._layers = ScriptLayers(self.writer, self.guard, budget=settings.budget, every=every)
+        self._layers = ScriptLayers(self.writer, self.guard, budget=settings.budget, full=settings.full)
         self._forwards = Forwards(self._book, self.guard, self)
         self._events = ScriptEvents([make(self) for make in OBSERVERS], self.guard)
         self._learning = Learning(
@@ -308,8 +307,11 @@ class ScriptWatch:
         for index, record in enumerate(self._book.records):
             if not record.begun:
                 self._book.begin(index)
-        if self._is_look and self._backwards == 1:
-            self._optimizers.look_whether_clear()
+        if self._backwards == 1:
+            if self._is_look:
+                self._optimizers.look_whether_clear()
+            else:
+                self._optimizers.forget_whether_clear()
         if self.learning or self._is_look:
             self._see_leaves(tensor)
         self._loaders.note_training()
@@ -396,8 +398,7 @@ class ScriptWatch:
         if index < 0:
             return
         record = self._optimizers.records[index]
-        record.steps += 1
-        record.backwards += self._backwards or self._backwards_before
+        record.count_update(self._backwards or self._backwards_before)
         self._backwards_before, self._backwards = self._backwards or self._backwards_before, 0
         if self._main is None or record is self._main or index in self._stepped:
             self._main, self._stepped = record, {index}
