@@ -4,8 +4,8 @@
 
 Classes use so many of the features each, with noise on all loadings, its size relative to their root mean square; the
 basis is turned at random inside 64 neurons. Found means: every planted direction has |cosine| above 0.95 with one found
-direction of its own. Beside it the same of the ℓ₁ norm with an ideal search, which starts at the planted basis too: where that
-fails, the norm is less at a wrong basis. The false alarms are random Gaussian centres judged at p ≤ 0.05.
+direction of its own. Beside it the same of the ℓ₁ norm with an ideal search, which starts at the planted basis too:
+where that fails, the norm is less at a wrong basis. False alarms are random Gaussian centres judged at p ≤ 0.05.
 """
 
 import sys

@@ -104,5 +104,6 @@ def test_neurons_are_privileged_where_classes_own_some_and_not_where_they_were_t
     density, null, p_value = neuron_sparsity(own, draws=99)
     assert density < null
     assert p_value == 0.01
+    assert density == pytest.approx(np.abs(own).mean() / np.sqrt((own**2).mean()), abs=1e-12)
     turned = own @ ortho_group.rvs(32, random_state=1)
     assert neuron_sparsity(turned, draws=99)[2] > 0.05

@@ -107,22 +107,27 @@ def judge_sparse_rotation(blocks: np.ndarray, *, starts: int = 24, draws: int = 
 
 
 def neuron_sparsity(centres: np.ndarray, *, draws: int, seed: int = 0) -> tuple[float, float, float]:
-    """Are the neurons themselves privileged axes? Their density, that of random rotations, and the p-value.
+    """Are the neurons themselves privileged axes? Their evenness, that of random rotations, and the p-value.
 
-    Null model: centres of the same Gram matrix in a uniformly random orientation.
+    Evenness is mean |value| over root mean square, small where few neurons carry most. Null model: centres of the same
+    Gram matrix in a uniformly random orientation. Values count from 0, so subtract the mean before where that is meant.
     """
-    centred = centres - centres.mean(axis=0)
     generator = np.random.default_rng((seed, 2))
-    left, values, _ = np.linalg.svd(centred, full_matrices=False)
+    left, values, _ = np.linalg.svd(centres, full_matrices=False)
     kept = values > 1e-12 * max(float(values.max(initial=0.0)), 1e-300)
     coordinates = left[:, kept] * values[kept]
-    own = loading_density(centred)
+    own = _evenness(centres)
     null = []
     for _ in range(draws):
         frame = np.linalg.qr(generator.standard_normal((centres.shape[1], coordinates.shape[1])))[0]
-        null.append(loading_density(coordinates @ frame.T))
+        null.append(_evenness(coordinates @ frame.T))
     hits = sum(one <= own + 1e-12 for one in null)
     return own, float(np.mean(null)) if null else float("nan"), (1 + hits) / (1 + draws)
+
+
+def _evenness(values: np.ndarray) -> float:
+    size = float(np.sqrt((values**2).mean()))
+    return float(np.abs(values).mean()) / size if size > 0 else float("nan")
 
 
 def loading_density(values: np.ndarray) -> float:

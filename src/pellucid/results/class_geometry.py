@@ -57,7 +57,7 @@ class ReadableRotation:
     p_value: float
     agreeing: float  # share of the starts that ended at the same density
     starts: int
-    neuron_density: float  # in the network's own neurons
+    neuron_density: float  # mean |loading| over root mean square in the network's own neurons
     neuron_null: float  # of the same centres in a random orientation, mean
     neuron_p_value: float
     used_share: float  # what a class uses: the fewest features that carry this share of its squared length
