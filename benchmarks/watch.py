@@ -12,6 +12,7 @@ step); the gradient and weight norms alone; and, where they are installed, Tenso
 weight and ``wandb.watch(log="all", log_freq=1)`` offline, whose own process is not counted.
 """
 
+# ruff: noqa: D101, D102
 from __future__ import annotations
 
 import argparse
@@ -23,7 +24,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -131,7 +132,7 @@ class Arm:
 
 
 class Watched(Arm):
-    settings: dict[str, Any] = {}
+    settings: ClassVar[dict[str, Any]] = {}
 
     def look(self) -> None:
         self.run = pellucid.watch(self.model, self.optimizer, runs_dir=self.folder, **self.settings)
@@ -153,7 +154,7 @@ class Watched(Arm):
 
 
 class Full(Watched):
-    settings = {"full": True}
+    settings: ClassVar[dict[str, Any]] = {"full": True}
 
 
 class Norms(Arm):

@@ -56,10 +56,14 @@ def build_frame(
     """
     if after > run.row_count(table):
         after = 0
-    rows = run.table(table, after=after, layer=layer, kind=kind)
+    rows, thinned = (
+        (run.table(table, after=after, layer=layer, kind=kind), False)
+        if after
+        else run.overview(table, layer=layer, kind=kind)
+    )
     columns = {name: _to_numpy(rows.column(name)) for name in rows.column_names}
     chosen = _choose(columns, table, len(rows), points)
-    sampled = len(chosen) < len(rows)
+    sampled = thinned or len(chosen) < len(rows)
     arrays: dict[str, np.ndarray] = {}
     described: dict[str, Any] = {}
     for name, column in columns.items():

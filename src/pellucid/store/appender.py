@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from pellucid.errors import RunCorruptedError
 from pellucid.store.filesystem import Folder
+from pellucid.store.overview import OverviewWriter
 from pellucid.store.rows import RowBuffer
 from pellucid.store.segments import (
     SEGMENTS,
@@ -46,6 +47,7 @@ class TableAppender:
         self.lost = 0
         """Rows given up because they could not be written for too long."""
         self._token = token
+        self._overview = OverviewWriter(folder, table, token)
         self._pending: list[pa.Table] = []
         self._segments: list[tuple[Segment, int]] = []
 
@@ -59,6 +61,7 @@ class TableAppender:
         width = 4 * len(self.buffer.names)
         self._segments = [(segment, segment.rows * width) for segment in chosen]
         self.next_row = chosen[-1].last + 1 if chosen else 0
+        self._overview.take_over(chosen)
 
     @property
     def pending_rows(self) -> int:
@@ -87,6 +90,8 @@ class TableAppender:
         self._pending = []
         self.next_row = segment.last + 1
         self._segments.append((segment, len(content)))
+        if len(content) >= _SEALED_BYTES:
+            self._overview.add(segment, rows)
 
     def _bound_pending(self) -> None:
         while len(self._pending) > 1 and sum(part.nbytes for part in self._pending) > _MOST_PENDING_BYTES:
@@ -115,6 +120,8 @@ class TableAppender:
         for part in parts:
             with contextlib.suppress(OSError):  # superseded all the same
                 self.folder.delete(part.path(self.table))
+        if len(content) >= _SEALED_BYTES:
+            self._overview.add(merged, rows)
         return True
 
     def _mergeable(self) -> int:

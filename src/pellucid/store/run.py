@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -133,6 +134,27 @@ class Run:
         for column, value in chosen.items():
             rows = _where(rows, column, value)
         return rows.select(wanted)
+
+    def overview(self, name: str, *, layer: str | None = None, kind: str | None = None) -> tuple[pa.Table, bool]:
+        """As ``table`` from its first row on, but of a long history only the rows that keep each layer's extremes.
+
+        What the writer has not summarised yet is there in full, and the rows are in the order of their recording.
+
+        Returns:
+            The rows, and whether any were left out.
+        """
+        from pellucid.store.overview import read_overviews
+        from pellucid.store.segments import concatenate
+
+        segments = self._segments(name)
+        rows, covered = read_overviews(self._folder, name, segments, layer)
+        end = next((each.first for each in segments if each.name not in covered), self.row_count(name))
+        rest = self.table(name, after=end, layer=layer, kind=kind)
+        for column, value in {"layer": layer, "kind": kind}.items():
+            rows = rows if value is None else _where(rows, column, value)
+        rows = rows.filter(_less(rows.column("row"), end))
+        rows = rows.sort_by("row").drop_columns(["row"])
+        return concatenate([rows, rest], name), end > 0
 
     def _rows(self, name: str, columns: list[str], after: int) -> pa.Table:
         """Read a snapshot; if the writer merged files meanwhile, find the same rows in the new ones."""
@@ -264,14 +286,24 @@ class Run:
 
 
 def _where(rows: pa.Table, column: str, label: str) -> pa.Table:
-    """Rows with this label. The scalar comes from the dictionary, since making one would import pandas."""
+    """Rows with this label. Codes are compared, and the code is taken from a buffer: making one would import pandas."""
+    import pyarrow as pa
     from pyarrow.compute import call_function
 
     labels = rows.column(column).combine_chunks()
     known: list[str] = labels.dictionary.to_pylist()
     if label not in known:
         return rows.slice(0, 0)
-    return rows.filter(call_function("equal", [labels.cast("string"), labels.dictionary[known.index(label)]]))
+    code = pa.Array.from_buffers(pa.int64(), 1, [None, pa.py_buffer(known.index(label).to_bytes(8, sys.byteorder))])
+    return rows.filter(call_function("equal", [labels.indices, code.cast(labels.indices.type)[0]]))
+
+
+def _less(numbers: pa.ChunkedArray, limit: int) -> pa.Array:
+    import pyarrow as pa
+    from pyarrow.compute import call_function
+
+    bound = pa.Array.from_buffers(pa.int64(), 1, [None, pa.py_buffer(limit.to_bytes(8, sys.byteorder))])
+    return call_function("less", [numbers, bound[0]])
 
 
 def open_run(path_or_id: str | Path, runs_dir: str | Path | None = None) -> Run:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, cast
 
 import pyarrow as pa
@@ -26,7 +25,9 @@ __all__ = [
     "concatenate",
     "conform",
     "encode_segment",
+    "encoding",
     "list_segments",
+    "parse_segment_name",
     "read_segment",
     "resolve_segments",
 ]
@@ -64,12 +65,16 @@ class Segment:
 
 def list_segments(folder: Folder, table: str) -> list[Segment]:
     """All segments in the folder, by first row, superseded ones included; foreign files are passed over."""
-    found: list[Segment] = []
-    for name in folder.names(f"{SEGMENTS}/{table}"):
-        match = _NAME.fullmatch(name)
-        if match and int(match[1]) <= int(match[2]):
-            found.append(Segment(int(match[1]), int(match[2]), match[3]))
-    return sorted(found)
+    found = [parse_segment_name(name) for name in folder.names(f"{SEGMENTS}/{table}")]
+    return sorted(segment for segment in found if segment is not None)
+
+
+def parse_segment_name(name: str) -> Segment | None:
+    """The segment of a file's name; None if it is no segment's."""
+    match = _NAME.fullmatch(name)
+    if match and int(match[1]) <= int(match[2]):
+        return Segment(int(match[1]), int(match[2]), match[3])
+    return None
 
 
 def resolve_segments(found: Iterable[Segment]) -> tuple[list[Segment], list[Segment], list[tuple[int, int]]]:
@@ -136,8 +141,7 @@ def concatenate(parts: Sequence[pa.Table], table: str) -> pa.Table:
     return pa.concat_tables(parts).unify_dictionaries().combine_chunks()
 
 
-@cache
-def _encoding(table: str) -> dict[str, Any]:
+def encoding(table: str) -> dict[str, Any]:
     """Labels as dictionaries, counters as differences, floats by byte planes: what makes Parquet small here."""
     labels: list[str] = []
     encodings: dict[str, str] = {}
@@ -155,7 +159,7 @@ def encode_segment(rows: pa.Table, table: str) -> bytes:
     """The Parquet file of some rows."""
     sink = pa.BufferOutputStream()
     stamped = rows.replace_schema_metadata({_VERSION_KEY: str(TABLES_VERSION).encode()})
-    pq.write_table(stamped, sink, compression="zstd", row_group_size=_ROW_GROUP_ROWS, **_encoding(table))
+    pq.write_table(stamped, sink, compression="zstd", row_group_size=_ROW_GROUP_ROWS, **encoding(table))
     return sink.getvalue().to_pybytes()
 
 

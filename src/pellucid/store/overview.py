@@ -1,0 +1,250 @@
+"""Overviews: of every full segment a few rows of each layer, so that a long history is drawn without being read.
+
+An overview holds the rows that ``choose_rows`` picks, so that no extreme of any column is lost, sorted by layer in
+row groups; small ones are merged. It is not part of the run's data: a reader that finds none, or one of segments that
+are no longer there, reads the segments.
+"""
+
+# pyarrow ships no types, so that what it returns is unknown to pyright.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pellucid.core.downsample import choose_rows
+from pellucid.store.filesystem import Folder
+from pellucid.store.segments import Segment, conform, encoding, parse_segment_name
+from pellucid.store.tables import TABLES, TABLES_VERSION
+
+__all__ = ["OVERVIEW", "OverviewWriter", "read_overviews", "summarise"]
+
+OVERVIEW = "overview"
+"""The folder that holds them."""
+
+_ROW = "row"
+"""The row's number in the whole table."""
+_TABLES = ("layers", "histograms")
+_MOST_ROWS = 96
+"""Of each layer and kind, from one segment."""
+_LEAST_THINNING = 8
+_FAN = 16
+"""That many overviews are merged into one."""
+_GROUP_ROWS = 4096
+_KEY = b"pellucid.overview"
+
+
+@dataclass(frozen=True)
+class _Footer:
+    version: int
+    parts: list[str]
+    """Names of the segments that it is of."""
+    groups: list[list[str]]
+    """The layers in each row group."""
+
+
+def summarise(rows: pa.Table, table: str, first_row: int) -> pa.Table:
+    """The rows of a segment that show each layer's extremes, with their numbers, in order.
+
+    Args:
+        rows: The whole segment.
+        table: Whose rows these are.
+        first_row: The number of the first of them.
+    """
+    series = np.zeros(len(rows), dtype=np.int64)
+    for name in ("layer", "kind"):
+        if name in rows.column_names:
+            codes = rows.column(name).combine_chunks().indices.fill_null(-1)
+            series = series * 40_000 + np.asarray(codes, dtype=np.int64) + 1
+    numeric = [_numbers(rows.column(field.name)) for field in TABLES[table] if _is_number(field.type)]
+    order = np.argsort(series, kind="stable")
+    starts = np.flatnonzero(np.diff(series[order], prepend=-1))
+    kept: list[np.ndarray] = []
+    for own in np.split(order, starts[1:]):
+        most = min(_MOST_ROWS, max(1, len(own) // _LEAST_THINNING))
+        if table == "histograms":  # a picture of distributions over time has no single extreme
+            chosen = np.unique(np.linspace(0, len(own) - 1, most).round().astype(np.int64))
+        else:
+            chosen = choose_rows([column[own] for column in numeric], len(own), most)
+        kept.append(own[chosen])
+    places = np.sort(np.concatenate(kept)) if kept else np.zeros(0, dtype=np.int64)
+    return rows.take(pa.array(places)).append_column(_ROW, pa.array(places + first_row))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_floating(kind) or pa.types.is_integer(kind)
+
+
+def _numbers(column: pa.ChunkedArray) -> np.ndarray:
+    return column.combine_chunks().to_numpy(zero_copy_only=False)
+
+
+class OverviewWriter:
+    """Keeps one table's overviews; for who holds the writer's I/O lock. What cannot be written is left out.
+
+    Args:
+        folder: The run's.
+        table: Whose overviews; a table without layers has none.
+        token: The writer's.
+    """
+
+    def __init__(self, folder: Folder, table: str, token: str) -> None:
+        self._folder, self._table, self._token = folder, table, token
+        self._written: list[tuple[Segment, list[str]]] = []
+        self.is_kept = table in _TABLES
+        """Whether the table has overviews at all."""
+
+    def take_over(self, segments: Sequence[Segment]) -> None:
+        """Go on beside these segments; overviews of others are deleted."""
+        if not self.is_kept:
+            return
+        names = {segment.name for segment in segments}
+        self._folder.delete_partials(f"{OVERVIEW}/{self._table}")
+        for overview in _list(self._folder, self._table):
+            footer = _read_footer(self._folder, self._table, overview)
+            if footer is not None and names.issuperset(footer.parts):
+                self._written.append((overview, footer.parts))
+            else:
+                self._folder.delete(_path(self._table, overview))
+
+    def add(self, segment: Segment, rows: pa.Table) -> None:
+        """A segment is full and will never be rewritten: keep an overview of it."""
+        if not self.is_kept:
+            return
+        with contextlib.suppress(OSError):
+            self._write(segment, summarise(rows, self._table, segment.first), [segment.name])
+            self._merge()
+
+    def _merge(self) -> None:
+        """Merge the last ones as soon as there are enough that are of as many segments each."""
+        last = [*reversed(self._written)][:_FAN]
+        if len(last) < _FAN or len({len(parts) for _, parts in last}) > 1:
+            return
+        last.reverse()
+        read = [_read(self._folder, self._table, overview, None) for overview, _ in last]
+        if any(each is None for each in read):
+            return
+        rows = _joined(cast("list[pa.Table]", read))
+        names = [name for _, parts in last for name in parts]
+        first, final = last[0][0], last[-1][0]
+        self._written = self._written[:-_FAN]
+        self._write(Segment(first.first, final.last, self._token), rows, names)
+        for overview, _ in last:
+            self._folder.delete(_path(self._table, overview))
+        self._merge()
+
+    def _write(self, name: Segment, rows: pa.Table, parts: list[str]) -> None:
+        self._folder.write(_path(self._table, name), _encode(rows, self._table, parts))
+        self._written.append((name, parts))
+
+
+def read_overviews(
+    folder: Folder, table: str, segments: Sequence[Segment], layer: str | None
+) -> tuple[pa.Table, set[str]]:
+    """The rows that overviews have of some segments, with their numbers in ``row``, and the segments' names.
+
+    Args:
+        folder: The run's.
+        table: Whose overviews.
+        segments: Overviews of any other are passed over.
+        layer: Only this layer's rows.
+    """
+    names = {segment.name for segment in segments}
+    covered: set[str] = set()
+    parts: list[pa.Table] = []
+    # The longest first: a merged overview and its parts may both be there for a moment.
+    for overview in sorted(_list(folder, table), key=lambda each: each.first - each.last) if table in _TABLES else []:
+        footer = _read_footer(folder, table, overview)
+        if footer is None or not names.issuperset(footer.parts) or not covered.isdisjoint(footer.parts):
+            continue
+        rows = _read(folder, table, overview, layer)
+        if rows is not None:
+            parts.append(rows)
+            covered.update(footer.parts)
+    return _joined(parts) if parts else _empty(table), covered
+
+
+def _empty(table: str) -> pa.Table:
+    return _schema(table).empty_table()
+
+
+def _joined(parts: list[pa.Table]) -> pa.Table:
+    return pa.concat_tables(parts).unify_dictionaries().combine_chunks()
+
+
+def _schema(table: str) -> pa.Schema:
+    return TABLES[table].append(pa.field(_ROW, pa.int64()))
+
+
+def _path(table: str, overview: Segment) -> str:
+    return f"{OVERVIEW}/{table}/{overview.name}"
+
+
+def _list(folder: Folder, table: str) -> list[Segment]:
+    found = [parse_segment_name(name) for name in folder.names(f"{OVERVIEW}/{table}")]
+    return sorted(segment for segment in found if segment is not None)
+
+
+def _encode(rows: pa.Table, table: str, parts: list[str]) -> bytes:
+    """Sorted by layer, in row groups that end between two layers."""
+    codes = np.asarray(rows.column("layer").combine_chunks().indices.fill_null(-1))
+    order = np.argsort(codes, kind="stable")
+    labels = cast("list[str]", rows.column("layer").combine_chunks().dictionary.to_pylist())
+    ordered = codes[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=-2))
+    ends = np.append(starts[1:], len(ordered))
+    bounds, groups = [0], [cast("list[str]", [])]
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        if groups[-1] and end - bounds[-1] > _GROUP_ROWS:
+            bounds.append(start)
+            groups.append([])
+        code = int(ordered[start])
+        groups[-1].append(labels[code] if code >= 0 else "")
+    bounds.append(len(ordered))
+    content = json.dumps({"version": TABLES_VERSION, "parts": parts, "groups": groups}).encode()
+    stamped = rows.take(pa.array(order)).combine_chunks().replace_schema_metadata({_KEY: content})
+    sink = pa.BufferOutputStream()
+    told = encoding(table)
+    told["column_encoding"] = {**told["column_encoding"], _ROW: "DELTA_BINARY_PACKED"}
+    with pq.ParquetWriter(sink, stamped.schema, compression="zstd", **told) as writer:
+        for begin, end in pairwise(bounds):
+            writer.write_table(stamped.slice(begin, end - begin), row_group_size=max(1, end - begin))
+    return sink.getvalue().to_pybytes()
+
+
+def _read_footer(folder: Folder, table: str, overview: Segment) -> _Footer | None:
+    """What an overview is of; None if it cannot be read."""
+    try:
+        with folder.open_arrow(_path(table, overview)) as source, pq.ParquetFile(source) as file:
+            return _footer_of(file)
+    except (pa.ArrowException, OSError, ValueError, KeyError):
+        return None
+
+
+def _footer_of(file: Any) -> _Footer:
+    told = json.loads((file.schema_arrow.metadata or {})[_KEY])
+    return _Footer(told["version"], told["parts"], told["groups"])
+
+
+def _read(folder: Folder, table: str, overview: Segment, layer: str | None) -> pa.Table | None:
+    """An overview's rows, those of one layer or all; None if it cannot be read or is of another version."""
+    try:
+        with folder.open_arrow(_path(table, overview)) as source, pq.ParquetFile(source) as file:
+            footer = _footer_of(file)
+            if footer.version != TABLES_VERSION:
+                return None
+            groups = [i for i, layers in enumerate(footer.groups) if layer is None or layer in layers]
+            rows = file.read_row_groups(groups, use_threads=False) if groups else _empty(table)
+    except (pa.ArrowException, OSError, ValueError, KeyError):
+        return None
+    return conform(rows, table).append_column(_ROW, rows.column(_ROW))
