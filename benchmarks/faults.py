@@ -2,7 +2,8 @@
 
     python benchmarks/faults.py FAULTS [--runs DIR] [--only NAME …] [--fresh] [--document docs/diagnosis_faults.md]
 
-FAULTS holds ``cases/<id>/{buggy,fixed}.py`` with ``label.json``, and ``healthy/*.py``. Each script runs once under
+FAULTS holds ``cases/<id>/{buggy,fixed}.py`` with ``label.json``, and ``healthy/*.py``; or, as ``tests/faults`` does,
+``own/<code>_<number>/{buggy,fixed}.py`` and ``odd/*.py``. Each script runs once under
 ``pellucid run --headless``, two at a time; the runs are kept in DIR and diagnosed anew each time.
 """
 
@@ -49,6 +50,17 @@ def find_scripts(faults: Path) -> list[Script]:
     for path in sorted(faults.glob("healthy/*.py")):
         found.append(Script(f"healthy/{path.stem}", path, ()))
     return found
+
+
+def find_own_scripts(folder: Path) -> list[Script]:
+    """Scripts of our own: ``own/<code>_<number>/{buggy,fixed}.py``, named after the fault, and sound ones in ``odd``."""
+    found: list[Script] = []
+    for path in sorted(folder.glob("own/*/buggy.py")):
+        name = path.parent.name
+        found.append(Script(f"{name}/buggy", path, (name.rpartition("_")[0],)))
+        if (path.parent / "fixed.py").is_file():
+            found.append(Script(f"{name}/fixed", path.parent / "fixed.py", ()))
+    return found + [Script(f"odd/{path.stem}", path, ()) for path in sorted(folder.glob("odd/*.py"))]
 
 
 def run_script(script: Script, runs: Path, *, fresh: bool, data: Path | None = None) -> Path:
@@ -139,9 +151,8 @@ def main() -> None:
     parser.add_argument("--document", type=Path, default=None)
     given = parser.parse_args()
     runs = given.runs.resolve()
-    scripts = [
-        s for s in find_scripts(given.faults.resolve()) if not given.only or any(o in s.name for o in given.only)
-    ]
+    scripts = find_scripts(given.faults.resolve()) + find_own_scripts(given.faults.resolve())
+    scripts = [s for s in scripts if not given.only or any(only in s.name for only in given.only)]
     told: dict[str, Diagnosis] = {}
 
     def work(script: Script) -> None:
