@@ -38,7 +38,7 @@ def run_command(
     ] = False,
     runs_dir: Annotated[str | None, typer.Option(help="Folder of the runs; $PELLUCID_RUNS or ./runs.")] = None,
     name: Annotated[str, typer.Option(help="What to call the run; after the script if left out.")] = "",
-) -> int:
+) -> Ending:
     """Run your training script, unchanged, under watch; then say whether it learns, and if not, why.
 
     pellucid run train.py --lr 0.1
@@ -57,9 +57,7 @@ def run_command(
     )
     ending = launch(request)
     _tell(ending, headless=headless)
-    if ending.interrupted:
-        _leave_as_interrupted()
-    return ending.code
+    return ending
 
 
 def run_main(words: Sequence[str]) -> int:
@@ -73,7 +71,7 @@ def run_main(words: Sequence[str]) -> int:
     """
     command = _command()
     try:
-        return int(command.main(_split_module(list(words)), prog_name="pellucid run", standalone_mode=False) or 0)
+        ending = command.main(_split_module(list(words)), prog_name="pellucid run", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -81,6 +79,11 @@ def run_main(words: Sequence[str]) -> int:
         typer.secho("Error: ", fg="red", bold=True, nl=False, err=True)
         typer.secho(str(error), err=True)
         return EXIT_ERROR
+    if not isinstance(ending, Ending):
+        return int(ending or 0)  # help was asked for
+    if ending.interrupted:
+        _leave_as_interrupted()
+    return ending.code
 
 
 def _command() -> click.Command:

@@ -21,6 +21,7 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from pellucid.errors import SettingsError
+from pellucid.store.locations import default_runs_dir, is_uri
 
 if TYPE_CHECKING:
     from pellucid.watch.script_watch import ScriptWatch
@@ -256,6 +257,7 @@ class _Session:
         self._file = file
         self._watch: ScriptWatch | None = None
         self._process = os.getpid()
+        self._runs_dir = _absolute(request.runs_dir)
         self.location = ""
         self.problem = ""
 
@@ -277,7 +279,7 @@ class _Session:
             settings = ScriptSettings(
                 budget=request.budget,
                 full=request.full,
-                runs_dir=request.runs_dir,
+                runs_dir=self._runs_dir,
                 name=request.name,
                 script=self._file,
                 title=request.target if request.module else Path(request.target).name,
@@ -298,6 +300,12 @@ class _Session:
             return
         self._watch.stop(error)
         self.problem = self.problem or self._watch.problem
+
+
+def _absolute(runs_dir: str | None) -> str:
+    """The folder of the runs, whatever folder the script goes to."""
+    chosen = str(default_runs_dir()) if runs_dir is None else runs_dir
+    return chosen if is_uri(chosen) else str(Path(chosen).absolute())
 
 
 class _AfterTorch(importlib.abc.MetaPathFinder):

@@ -111,6 +111,20 @@ class ScriptLayers:
         for layers in self._layers.values():
             layers.sampling.earn(step_time_s / len(self._layers))
 
+    def wants_norm(self, step: int) -> bool:
+        """Whether this step's row is to have the norm of the gradient."""
+        return all(layers.sampling.wants_norm(step) for layers in list(self._layers.values())[:1])
+
+    def norm_taken(self) -> None:
+        """The norm was taken."""
+        for layers in list(self._layers.values())[:1]:
+            layers.sampling.norm_taken()
+
+    @property
+    def fast(self) -> bool:
+        """Whether compiled passes are loaded."""
+        return any(layers.sampling.fast for layers in self._layers.values())
+
     @property
     def steps(self) -> int:
         """Steps at which some model's layers were sampled."""

@@ -91,6 +91,18 @@ class ScriptPlaces:
             return NOWHERE
         return self.line(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname)
 
+    def of_error(self, error: BaseException) -> CodeLine:
+        """The person's line that an error came from."""
+        if isinstance(error, SyntaxError) and error.filename:
+            return self.line(error.filename, error.lineno or 0, "<module>")
+        found, trace = NOWHERE, error.__traceback__
+        while trace is not None:
+            code = trace.tb_frame.f_code
+            if self._rank(code.co_filename) == 0:
+                found = self.line(code.co_filename, trace.tb_lineno, code.co_qualname)
+            trace = trace.tb_next
+        return found
+
     def line(self, file: str, number: int, function: str) -> CodeLine:
         """A line by file and number."""
         if self._rank(file) == 0:

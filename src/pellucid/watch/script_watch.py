@@ -73,11 +73,11 @@ class ScriptSettings:
     arguments: tuple[str, ...] = ()
 
 
-class _ByHand:
-    """Stands for the optimiser where the script changes its weights itself."""
+class _ByHand(Optimizer):
+    """Stands for the optimiser where the script changes its weights itself; it never steps."""
 
     def __init__(self, parameters: list[Tensor]) -> None:
-        self.param_groups: list[dict[str, Any]] = [{"params": parameters, "lr": math.nan}]
+        self.param_groups = [{"params": parameters, "lr": math.nan}]
 
 
 class ScriptWatch:
@@ -94,7 +94,7 @@ class ScriptWatch:
         self.settings = settings
         self.writer = RunWriter.create(
             settings.runs_dir if settings.runs_dir is not None else default_runs_dir(),
-            name=settings.name or Path(settings.title).stem,
+            name=(settings.name or Path(settings.title).stem) + _rank_suffix(),
             kind="watch",
             settings={"budget": settings.budget, "full": settings.full},
             environment=describe_environment(torch.device("cpu")),
@@ -114,6 +114,7 @@ class ScriptWatch:
         self._loaders = LoaderBook()
         self._epochs = EpochCounter(self._loaders)
         self._steps = StepRecorder(self.writer, first_step=0)
+        self._see_gradients = self.guard("norms", self._steps.see_gradients)
         self._output = ScriptOutput(self.writer, self._epochs, self._steps.elapsed_s)
         self._layers = ScriptLayers(self.writer, self.guard, budget=settings.budget, full=settings.full)
         self._forwards = Forwards(self._book, self.guard, self)
@@ -208,15 +209,15 @@ class ScriptWatch:
             handle.remove()
         self._hooks = []
 
-    def stop(self, error: BaseException | None = None, place: CodeLine = NOWHERE) -> None:
+    def stop(self, error: BaseException | None = None) -> None:
         """Watch no more, and close the run.
 
         Args:
             error: What the script ended with.
-            place: Where it was raised.
         """
         if not self._on:
             return
+        place = NOWHERE if error is None else self.guard("record", self.places.of_error)(error) or NOWHERE
         self.guard("steps", self._close_by_hand)()
         self.guard("forward", self._forwards.settle_all)()
         self._learning.end()
@@ -329,7 +330,7 @@ class ScriptWatch:
         if self._is_by_hand():
             self._open_by_hand = _ByHand([each.tensor for each in self._book.all_parameters()])
             self._look_at_gradients()
-            self._steps.see_gradients(self._open_by_hand)  # pyright: ignore[reportArgumentType]
+            self._see_gradients(self._open_by_hand)
             self._layers.before_update(list(range(len(self._book.records))))
             self._events.update_begins(None, self.step)
 
@@ -377,8 +378,9 @@ class ScriptWatch:
 
     def _before_update(self, index: int, optimizer: Optimizer) -> None:
         record = self._optimizers.records[index] if index >= 0 else None
-        if record is self._main or self._main is None:
-            self._steps.see_gradients(optimizer)
+        if (record is self._main or self._main is None) and self._layers.wants_norm(self.step):
+            self._see_gradients(optimizer, fast=self._layers.fast)
+            self._layers.norm_taken()
         if self._is_look:
             self._look_at_gradients()
         self._layers.before_update(self._moved_by(index))
@@ -560,8 +562,12 @@ class ScriptWatch:
     def _report_error(self, part: str, error: Exception) -> None:
         self._event("watch_error", f"{part} switched off: {type(error).__name__}: {error}")
 
+    @property
+    def _cost_s(self) -> float:
+        return self.guard.cost_s + self.writer.spent_s
+
     def _report_cost(self) -> None:
-        spent_s, elapsed_s = self.guard.total_s, max(self._steps.elapsed_s(), 1e-9)
+        spent_s, elapsed_s = self._cost_s, max(self._steps.elapsed_s(), 1e-9)
         self._event(
             "watch_cost",
             f"the watch took {spent_s:.2f} s of {elapsed_s:.2f} s ({spent_s / elapsed_s:.1%}); "
@@ -601,7 +607,7 @@ class ScriptWatch:
             "nonfinite": None,
             "examples": (),
             "warnings": tuple(self._warnings),
-            "cost": self.guard.total_s / max(self._steps.elapsed_s(), 1e-9),
+            "cost": self._cost_s / max(self._steps.elapsed_s(), 1e-9),
             "coverage": {
                 "steps": 1.0,
                 "layers": self._layers.steps / steps,
@@ -644,6 +650,12 @@ class _Guarded:
     @property
     def updates(self) -> int:
         return self._watch.updates
+
+
+def _rank_suffix() -> str:
+    """Of several processes that train together each writes a run; those after the first say which they are."""
+    rank = os.environ.get("RANK", "0")
+    return f"-rank{rank}" if rank.isdigit() and rank != "0" else ""
 
 
 def _guarded(watch: ScriptWatch, guard: Guard) -> Any:
