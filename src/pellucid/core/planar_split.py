@@ -172,6 +172,11 @@ def _arrange(out, count, room, chords, length, weld, offset, cell):
             if status != 0:
                 return status
             continue
+        if chords == 1:
+            status = _emit_two(out, count, room, ring, size, depth, chord, offset, cell)
+            if status != 0:
+                return status
+            continue
         if depth + 2 > len(room.stack) or size > len(room.old_vertex) or chords > len(room.old_from):
             return _FULL_SCRATCH
         status = _divide(out, count, room, depth, chords, weld, offset)
@@ -229,6 +234,42 @@ def _emit(out, count, room, ring, size, depth, parent):
     out.parent[cell] = parent
     count[2], count[3] = cell + 1, at + size
     out.ring_start[cell + 1] = at + size
+    return 0
+
+
+@compiled_into
+def _emit_two(out, count, room, ring, size, depth, chord, offset, parent):
+    """Write the two cells into which one chord divides a ring. Returns 0, or what there was no room for."""
+    cell, at, edge = count[2], count[3], count[1]
+    if cell + 2 >= len(out.ring_start) or at + size + 2 > len(out.ring_vertex) or edge + 1 > len(out.edge_kink):
+        return _FULL_OUTPUT
+    if cell + 1 >= len(out.words):
+        return _FULL_WORDS
+    start, end = room.chord_from[chord], room.chord_to[chord]
+    p, q, unit = min(start, end), max(start, end), room.line_unit[room.chord_line[chord]]
+    a, b = room.ring_vertex[ring + p], room.ring_vertex[ring + q]
+    _link(out, count, a, b, offset + unit)
+    for word in range(out.words.shape[1]):
+        out.words[cell, word] = out.words[cell + 1, word] = room.words[depth, word]
+    _set_bit(out.words, cell, unit, start > end)
+    _set_bit(out.words, cell + 1, unit, start < end)
+    for step in range(size):  # from q around to p, then from p to q
+        place = q + step if q + step < size else q + step - size
+        vertex, side = room.ring_vertex[ring + place], room.ring_edge[ring + place]
+        if place == p:
+            out.ring_vertex[at], out.ring_edge[at] = a, edge
+            out.edge_cell[edge, 0] = cell
+            at += 1
+            cell += 1
+            out.ring_start[cell] = at
+        out.ring_vertex[at], out.ring_edge[at] = vertex, side
+        out.edge_cell[side, 0 if out.edge_vertex[side, 0] == vertex else 1] = cell
+        at += 1
+    out.ring_vertex[at], out.ring_edge[at] = b, edge
+    out.edge_cell[edge, 1] = cell
+    out.parent[cell - 1] = out.parent[cell] = parent
+    out.ring_start[cell + 1] = at + 1
+    count[2], count[3] = cell + 1, at + 1
     return 0
 
 
