@@ -17,11 +17,12 @@ from __future__ import annotations
 import numpy as np
 
 from pellucid.core.compiled import compiled, compiled_into
+from pellucid.core.planar_emit import FULL_OUTPUT, emit, emit_two, link, set_bit
 from pellucid.core.planar_signs import count_trailing
 
 __all__ = ["split_cells"]
 
-_FULL_OUTPUT, _FULL_SCRATCH, _FULL_WORDS = 1, 2, 3
+_FULL_SCRATCH = 2
 
 
 @compiled
@@ -148,16 +149,6 @@ def _crossing_at(mesh, cuts, room, first, corner, unit):
 
 
 @compiled_into
-def _set_bit(words, row, unit, on):
-    """Set or clear a quantity's bit in a pattern."""
-    mask = np.uint64(1) << np.uint64(unit & 63)
-    if on:
-        words[row, unit >> 6] |= mask
-    else:
-        words[row, unit >> 6] &= ~mask
-
-
-@compiled_into
 def _arrange(out, count, room, chords, length, weld, offset, cell):
     """Divide the ring in the scratch room by its chords, depth first. Returns 0, or what lacked room."""
     room.stack[0, 0], room.stack[0, 1], room.stack[0, 2], room.stack[0, 3] = 0, length, 0, chords
@@ -168,12 +159,12 @@ def _arrange(out, count, room, chords, length, weld, offset, cell):
         chord, chords = room.stack[depth, 2], room.stack[depth, 3]
         chords = _drop_flat(out, room, chord, chords, ring, size, depth)
         if chords == 0:
-            status = _emit(out, count, room, ring, size, depth, cell)
+            status = emit(out, count, room, ring, size, depth, cell)
             if status != 0:
                 return status
             continue
         if chords == 1:
-            status = _emit_two(out, count, room, ring, size, depth, chord, offset, cell)
+            status = emit_two(out, count, room, ring, size, depth, chord, offset, cell)
             if status != 0:
                 return status
             continue
@@ -194,11 +185,11 @@ def _drop_flat(out, room, chord, chords, ring, size, depth):
         start, end, line = room.chord_from[index], room.chord_to[index], room.chord_line[index]
         unit = room.line_unit[line]
         if start == end:
-            _set_bit(room.words, depth, unit, _side(out, room, ring, size, line) > 0)
+            set_bit(room.words, depth, unit, _side(out, room, ring, size, line) > 0)
         elif end == start + 1 or (end == 0 and start == size - 1):
-            _set_bit(room.words, depth, unit, False)
+            set_bit(room.words, depth, unit, False)
         elif start == end + 1 or (start == 0 and end == size - 1):
-            _set_bit(room.words, depth, unit, True)
+            set_bit(room.words, depth, unit, True)
         else:
             room.chord_from[chord + kept], room.chord_to[chord + kept] = start, end
             room.chord_line[chord + kept] = line
@@ -215,62 +206,6 @@ def _side(out, room, ring, size, line):
         y += out.xy[room.ring_vertex[place], 1] / size
     ax, ay, bx, by = room.line[line, 0], room.line[line, 1], room.line[line, 2], room.line[line, 3]
     return (by - ay) * (x - ax) - (bx - ax) * (y - ay)
-
-
-@compiled_into
-def _emit(out, count, room, ring, size, depth, parent):
-    """Write a finished cell. Returns 0, or what there was no room for."""
-    cell, at = count[2], count[3]
-    if cell + 1 >= len(out.ring_start) or at + size > len(out.ring_vertex):
-        return _FULL_OUTPUT
-    if cell >= len(out.words):
-        return _FULL_WORDS
-    for place in range(size):
-        vertex, edge = room.ring_vertex[ring + place], room.ring_edge[ring + place]
-        out.ring_vertex[at + place], out.ring_edge[at + place] = vertex, edge
-        out.edge_cell[edge, 0 if out.edge_vertex[edge, 0] == vertex else 1] = cell
-    for word in range(out.words.shape[1]):
-        out.words[cell, word] = room.words[depth, word]
-    out.parent[cell] = parent
-    count[2], count[3] = cell + 1, at + size
-    out.ring_start[cell + 1] = at + size
-    return 0
-
-
-@compiled_into
-def _emit_two(out, count, room, ring, size, depth, chord, offset, parent):
-    """Write the two cells into which one chord divides a ring. Returns 0, or what there was no room for."""
-    cell, at, edge = count[2], count[3], count[1]
-    if cell + 2 >= len(out.ring_start) or at + size + 2 > len(out.ring_vertex) or edge + 1 > len(out.edge_kink):
-        return _FULL_OUTPUT
-    if cell + 1 >= len(out.words):
-        return _FULL_WORDS
-    start, end = room.chord_from[chord], room.chord_to[chord]
-    p, q, unit = min(start, end), max(start, end), room.line_unit[room.chord_line[chord]]
-    a, b = room.ring_vertex[ring + p], room.ring_vertex[ring + q]
-    _link(out, count, a, b, offset + unit)
-    for word in range(out.words.shape[1]):
-        out.words[cell, word] = out.words[cell + 1, word] = room.words[depth, word]
-    _set_bit(out.words, cell, unit, start > end)
-    _set_bit(out.words, cell + 1, unit, start < end)
-    for step in range(size):  # from q around to p, then from p to q
-        place = q + step if q + step < size else q + step - size
-        vertex, side = room.ring_vertex[ring + place], room.ring_edge[ring + place]
-        if place == p:
-            out.ring_vertex[at], out.ring_edge[at] = a, edge
-            out.edge_cell[edge, 0] = cell
-            at += 1
-            cell += 1
-            out.ring_start[cell] = at
-        out.ring_vertex[at], out.ring_edge[at] = vertex, side
-        out.edge_cell[side, 0 if out.edge_vertex[side, 0] == vertex else 1] = cell
-        at += 1
-    out.ring_vertex[at], out.ring_edge[at] = b, edge
-    out.edge_cell[edge, 1] = cell
-    out.parent[cell - 1] = out.parent[cell] = parent
-    out.ring_start[cell + 1] = at + 1
-    count[2], count[3] = cell + 1, at + 1
-    return 0
 
 
 @compiled_into
@@ -297,7 +232,7 @@ def _divide(out, count, room, depth, chords, weld, offset):
     p, q = min(room.old_from[pivot], room.old_to[pivot]), max(room.old_from[pivot], room.old_to[pivot])
     links = _chain(out, count, room, pivot, chords, p, q, weld, offset)
     if links < 0:
-        return _FULL_OUTPUT
+        return FULL_OUTPUT
     inner = links - 1  # the new vertices on the chord
     first_size, second_size = q - p + 1 + inner, size - q + p + 1 + inner
     second_ring, second_chord = ring + first_size, chord + chords
@@ -312,8 +247,8 @@ def _divide(out, count, room, depth, chords, weld, offset):
     for word in range(room.words.shape[1]):
         room.words[depth + 1, word] = room.words[depth, word]
     unit, turned = room.line_unit[room.old_line[pivot]], room.old_from[pivot] > room.old_to[pivot]
-    _set_bit(room.words, depth, unit, not turned)
-    _set_bit(room.words, depth + 1, unit, turned)
+    set_bit(room.words, depth, unit, not turned)
+    set_bit(room.words, depth + 1, unit, turned)
     ours, theirs = _share(room, depth, pivot, chords, p, q, size, inner, chord, second_chord)
     room.stack[depth, 0], room.stack[depth, 1] = ring, first_size
     room.stack[depth, 2], room.stack[depth, 3] = chord, ours
@@ -364,7 +299,7 @@ def _chain(out, count, room, pivot, chords, p, q, weld, offset):
             closing = rank
             break
         xy[count[0], 0], xy[count[0], 1] = x, y
-        _link(out, count, previous, count[0], offset + room.line_unit[line])
+        link(out, count, previous, count[0], offset + room.line_unit[line])
         previous = count[0]
         count[0] += 1
         inner += 1
@@ -372,18 +307,9 @@ def _chain(out, count, room, pivot, chords, p, q, weld, offset):
     for rank in range(closing, found):
         room.crossing[room.order[rank]] = inner + 1
         count[5] += 1
-    _link(out, count, previous, end, offset + room.line_unit[line])
+    link(out, count, previous, end, offset + room.line_unit[line])
     room.chain[0], room.chain[1] = vertices, edges
     return inner + 1
-
-
-@compiled_into
-def _link(out, count, start, end, kink):
-    """Write one new edge."""
-    edge = count[1]
-    out.edge_vertex[edge, 0], out.edge_vertex[edge, 1], out.edge_kink[edge] = start, end, kink
-    out.edge_cell[edge, 0] = out.edge_cell[edge, 1] = -1
-    count[1] += 1
 
 
 @compiled_into
@@ -441,19 +367,19 @@ def _share(room, depth, pivot, chords, p, q, size, inner, chord, second_chord):
         if crossing < 0 and in_first and in_second:  # it lies on the chain
             same = start == room.old_from[pivot]
             ahead = room.old_from[pivot] < room.old_to[pivot]
-            _set_bit(room.words, depth, unit, same == ahead)
-            _set_bit(room.words, depth + 1, unit, same != ahead)
+            set_bit(room.words, depth, unit, same == ahead)
+            set_bit(room.words, depth + 1, unit, same != ahead)
             continue
         if in_first:
             room.chord_from[chord + ours], room.chord_to[chord + ours] = from_first, to_first
             room.chord_line[chord + ours] = line
             ours += 1
         else:
-            _set_bit(room.words, depth, unit, from_second > to_second)
+            set_bit(room.words, depth, unit, from_second > to_second)
         if in_second:
             at = second_chord + theirs
             room.chord_from[at], room.chord_to[at], room.chord_line[at] = from_second, to_second, line
             theirs += 1
         else:
-            _set_bit(room.words, depth + 1, unit, start > end)
+            set_bit(room.words, depth + 1, unit, start > end)
     return ours, theirs
