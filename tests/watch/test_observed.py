@@ -77,7 +77,7 @@ def test_figures_of_classes_at_every_kind_of_step():
 def test_gradients_and_updates():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(D, C))
-    harness, weights, batches = run(lambda f, b: functional.mse_loss(f(X[b]), R[b]), net, steps=10)
+    harness, weights, _ = run(lambda f, b: functional.mse_loss(f(X[b]), R[b]), net, steps=10)
     ratios = series(harness, "train", "layer:0", "update_ratio")
     norms = series(harness, "train", "gradient", "norm")
     for step in sorted(ratios)[:-1]:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812  # as in the scripts
 
 from pellucid.watch.wiring import ScriptWiring
 from tests.watch.script_harness import Harness

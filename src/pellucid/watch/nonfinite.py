@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pellucid.results.watched_script import CodeLine, NonFiniteOrigin, ScriptCall
 from pellucid.watch.call_site import CallSite, calling_site
@@ -25,12 +25,10 @@ from pellucid.watch.wiring import wiring_of
 from pellucid.watch.wiring_calls import SeenCall
 from pellucid.watch.wiring_graph import follow
 from pellucid.watch.wiring_recipes import HeldForward
-from pellucid.watch.wiring_settings import flat_tensors
 
 __all__ = ["NonFiniteHunt"]
 
 _NOWHERE = CodeLine("", 0, "", "")
-_MOST_HELD = 8
 _MOST_PROBED = 1 << 16
 
 
@@ -47,30 +45,12 @@ class NonFiniteHunt(ScriptObserver):
         self._wiring = wiring_of(context)
         self._origin: NonFiniteOrigin | None = None
         self._suspect: NonFiniteOrigin | None = None
-        self._forwards: list[HeldForward] = []
-        self._sites: list[CallSite] = []
         self._probe: Tensor | None = None
         self._singular: dict[CallSite, list[Singular]] = {}
         self._held: list[tuple[Singular, Tensor]] = []
         self._point: Origin | None = None
         self._is_finite = True
         self._place = _NOWHERE
-
-    def forward_begins(
-        self, root: nn.Module, index: int, args: tuple[Any, ...], kwargs: dict[str, Any], phase: str
-    ) -> None:
-        """Remember the line."""
-        if self._origin is None and index >= 0 and phase == "train":
-            self._sites = [*self._sites, calling_site()][-_MOST_HELD:]
-
-    def forward_ends(
-        self, root: nn.Module, index: int, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any, phase: str
-    ) -> None:
-        """Hold what went in and came out until the backward pass."""
-        if self._origin is None and index >= 0 and phase == "train":
-            inputs = [tensor.detach() for tensor in flat_tensors((args, kwargs))]
-            outputs = [tensor.detach() for tensor in flat_tensors(output)]
-            self._forwards = [*self._forwards, HeldForward(inputs, outputs)][-_MOST_HELD:]
 
     def backward_begins(self, loss: Tensor, step: int) -> None:
         """Look at the loss."""
@@ -86,7 +66,6 @@ class NonFiniteHunt(ScriptObserver):
 
     def backward_ends(self, loss: Tensor, step: int) -> None:
         """Look at a gradient: the farthest from the loss, which every other one flows into."""
-        self._forwards, self._sites = [], []
         if self._origin is not None or loss.device.type != "cpu" or not self._is_finite:
             return
         if self._probe is None:
@@ -111,12 +90,12 @@ class NonFiniteHunt(ScriptObserver):
         return {"nonfinite": self._origin}
 
     def _let_go(self) -> None:
-        self._forwards, self._sites, self._held, self._singular, self._probe = [], [], [], {}, None
+        self._held, self._singular, self._probe = [], {}, None
 
     def _prepare(self, loss: Tensor) -> None:
         """Hold what would tell of a singular derivative, as long as the graph lives."""
         wiring, site = self._wiring, calling_site()
-        record = None if wiring is None else wiring.record
+        record = wiring.record
         if record is None:
             places = self._singular.get(site, ())
             held = [(singular, follow(loss, singular.place)) for singular in places]
@@ -139,20 +118,16 @@ class NonFiniteHunt(ScriptObserver):
 
     def _from_data(self, loss: Tensor, step: int, kind: str) -> NonFiniteOrigin | None:
         """The batch."""
-        for place, forward in enumerate(self._forwards):
+        forwards = list(self._wiring.held.values())
+        for place, forward in enumerate(forwards):
             bad = next((tensor for tensor in forward.inputs if has_nonfinite(tensor)), None)
-            if bad is not None and not self._is_made_by_model(bad, place):
-                site = self._sites[place] if place < len(self._sites) else (None, 0)
-                return _origin(step, "data", "input", self._line(site), kind, _share(bad), inputs_finite=False)
-        seen = None if self._wiring is None else self._wiring.read(loss, self._forwards)
+            if bad is not None and not _is_made_by_model(bad, forwards[:place]):
+                place_in_script = self.context.place_at(forward.site)
+                return _origin(step, "data", "input", place_in_script, kind, _share(bad), inputs_finite=False)
+        seen = self._wiring.read(loss)
         if seen is not None and seen.target is not None and has_nonfinite(seen.target):
             return _origin(step, "data", "target", self.context.place(), kind, _share(seen.target), inputs_finite=False)
         return None
-
-    def _is_made_by_model(self, tensor: Tensor, place: int) -> bool:
-        """Whether an earlier model of the same step gave it."""
-        earlier = [made for forward in self._forwards[:place] for made in forward.outputs]
-        return any(made.data_ptr() == tensor.data_ptr() or has_nonfinite(made) for made in earlier)
 
     def _from_weights(self, loss: Tensor, step: int, kind: str) -> NonFiniteOrigin | None:
         """Weights that were not finite already."""
@@ -176,15 +151,15 @@ class NonFiniteHunt(ScriptObserver):
     def _from_forward(self, loss: Tensor, step: int, kind: str) -> NonFiniteOrigin:
         """An operation on the way from the batch to the loss."""
         wiring = self._wiring
-        record = None if wiring is None else wiring.record
+        record = wiring.record
         if record is not None:
             found = find_in_record(record, record.book.see(loss), len(record.calls))
             if found is not None and found.call is not None:
                 return self._at_call(step, found, found.call)
-        calls = [] if wiring is None else wiring.latest_calls
+        calls = wiring.latest_calls
         seen = find_in_graph(loss, calls)
-        inside = any(has_nonfinite(tensor) for forward in self._forwards for tensor in forward.outputs)
-        phase = "forward" if inside or not self._forwards else "loss"
+        inside = any(has_nonfinite(tensor) for forward in wiring.held.values() for tensor in forward.outputs)
+        phase = "forward" if inside or not wiring.held else "loss"
         if seen is None:
             return _origin(step, phase, "unknown", self.context.place(), kind, "", inputs_finite=True)
         found, call = seen
@@ -198,7 +173,7 @@ class NonFiniteHunt(ScriptObserver):
         )
 
     def _is_after_models(self, call: SeenCall) -> bool:
-        record = None if self._wiring is None else self._wiring.record
+        record = self._wiring.record
         return record is None or call.order >= max(record.roots.values(), default=0)
 
     def _trace_gradient(self, step: int) -> NonFiniteOrigin:
@@ -228,11 +203,8 @@ class NonFiniteHunt(ScriptObserver):
                     return name, name.rpartition(".")[0]
         return f"a parameter of {' × '.join(map(str, parameter.shape))}", ""
 
-    def _line(self, site: CallSite) -> CodeLine:
-        return self.context.place_at(site)
 
-
-def _origin(
+def _origin(  # noqa: PLR0917  # the fields of the result, in order
     step: int,
     phase: str,
     what: str,
@@ -264,6 +236,12 @@ def _choose_probe(leaves: list[Tensor]) -> Tensor | None:
 def _share(tensor: Tensor) -> str:
     bad = int((~torch.isfinite(tensor.detach())).sum())
     return f"{bad} of {tensor.numel()} entries"
+
+
+def _is_made_by_model(tensor: Tensor, earlier: list[HeldForward]) -> bool:
+    """Whether an earlier model of the same step gave it."""
+    outputs = [made for forward in earlier for made in forward.outputs]
+    return any(made.data_ptr() == tensor.data_ptr() or has_nonfinite(made) for made in outputs)
 
 
 def _dtype(tensor: Tensor) -> str:

@@ -60,7 +60,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Singular:
-    """A function of the script's whose derivative has a singular point, and where its tensor is found in every graph."""
+    """A function of the script's whose derivative has a singular point, and its tensor's place in every graph."""
 
     call: SeenCall
     place: SavedPlace
@@ -107,7 +107,7 @@ def at_singular_point(record: CallRecord, loss: SeenTensor, before: int) -> Orig
 
 
 def singular_places(record: CallRecord, loss: Tensor, seen: SeenTensor, before: int) -> list[Singular]:
-    """Calls on the way to a loss whose derivatives have singular points, with the place of their tensor in its graph."""
+    """Calls on the way to a loss whose derivatives have singular points, with their tensor's place in its graph."""
     found: list[Singular] = []
     for call in record.upstream(seen.key, before):
         tensor = _telling_tensor(call)
@@ -169,7 +169,7 @@ def _telling_tensor(call: SeenCall) -> SeenTensor | None:
         return call.inputs[1]
     if call.name == "pow" and not _has_singular_power(call):
         return None
-    if call.name == "sqrt" or call.name == "rsqrt" or call.name in _AT_ZERO_OUTPUT:
+    if call.name in ("sqrt", "rsqrt") or call.name in _AT_ZERO_OUTPUT:
         return call.outputs[0] if call.outputs else None
     return call.inputs[0] if call.name in _AT_ZERO_INPUT | _AT_ONE else None
 
@@ -179,7 +179,7 @@ def _has_singular_power(call: SeenCall) -> bool:
     return not isinstance(exponent, int | float) or (exponent < 1 and exponent != 0)
 
 
-def _singular_detail(record: CallRecord, call: SeenCall) -> str:
+def _singular_detail(record: CallRecord, call: SeenCall) -> str:  # noqa: PLR0911  # one a group of functions
     """In words: where the function has no finite value or derivative; '' where it has."""
     if not call.inputs or not call.outputs:
         return ""
@@ -218,9 +218,9 @@ def _range_detail(record: CallRecord, call: SeenCall) -> str:
     return f"{call.name} of numbers up to {max(ends):.3g}" if ends else f"{call.name}"
 
 
-def _said_by(node: Any) -> Origin | None:
+def _said_by(node: Any) -> Origin | None:  # noqa: PLR0911  # one a kind of function
     """What a node's saved tensors say of its operation."""
-    saved = {name: tensor for name, tensor in _saved(node)}
+    saved = dict(_saved(node))
     name = _NODE_NAMES.get(node.name(), _plain_name(node.name()))
     given, other, made = saved.get("self"), saved.get("other"), saved.get("result")
     if made is not None and has_nonfinite(made):
@@ -263,5 +263,5 @@ def _plain_name(node: str) -> str:
     >>> _plain_name("LogBackward0"), _plain_name("LogSoftmaxBackward0")
     ('log', 'log_softmax')
     """
-    bare = node.split("::")[-1].split("Backward")[0]
+    bare = node.rpartition("::")[2].partition("Backward")[0]
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in bare).lstrip("_")

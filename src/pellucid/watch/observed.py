@@ -16,7 +16,6 @@ from pellucid.watch.observed_parameters import ParameterFigures, gradient_figure
 from pellucid.watch.script_events import ScriptContext, ScriptObserver
 from pellucid.watch.wiring import EvaluationSeen, LossSeen, wiring_of
 from pellucid.watch.wiring_recipes import HeldForward
-from pellucid.watch.wiring_settings import flat_tensors
 
 __all__ = ["ObservedScript"]
 
@@ -30,8 +29,8 @@ _ALLOWANCE_S = 0.15
 """May be spent on them in any run."""
 
 _MOST_PENDING = 512
-_MOST_HELD = 8
-_MOST_HELD_BYTES = 64 << 20
+
+_AGAINST_TARGETS = {"accuracy", "minority_recall", "explained", "correlation"}
 
 
 class _Clock:
@@ -62,49 +61,23 @@ class ObservedScript(ScriptObserver):
     def __init__(self, context: ScriptContext) -> None:
         super().__init__(context)
         self._wiring = wiring_of(context)
-        if self._wiring is not None:
-            self._wiring.evaluated.append(self._evaluated)
+        self._wiring.evaluated.append(self._evaluated)
         self._train, self._evaluation = _Clock(), _Clock()
         self._samples = {phase: ExampleSample(phase) for phase in ("train", "evaluation")}
         self._due = True
         self._spent_s = 0.0
-        self._forwards = 0
-        self._held: dict[int, HeldForward] = {}
-        self._steps: dict[int, int] = {}
         self._round = -1
         self._round_step = -1
         self._rows: list[tuple[int, str, str, str, Tensor]] = []
         self._update: ParameterFigures | None = None
         self._has_looked_at_loss = False
 
-    def forward_begins(
-        self, root: nn.Module, index: int, args: tuple[Any, ...], kwargs: dict[str, Any], phase: str
-    ) -> None:
-        """Count."""
-        self._forwards += 1
-
-    def forward_ends(
-        self, root: nn.Module, index: int, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any, phase: str
-    ) -> None:
-        """Hold what went in and came out until it is known what for."""
-        number = self._forwards - 1
-        if index < 0:
-            return
-        inputs = [tensor.detach() for tensor in flat_tensors((args, kwargs))]
-        outputs = [tensor.detach() for tensor in flat_tensors(output)]
-        if _size(inputs) + _size(outputs) <= _MOST_HELD_BYTES or self._due:
-            self._held[number] = HeldForward(inputs, outputs)
-            self._steps[number] = self.context.step
-        while len(self._held) > _MOST_HELD:
-            oldest = next(iter(self._held))
-            del self._held[oldest], self._steps[oldest]
-
     def forward_settled(self, root: nn.Module, index: int, phase: str, number: int) -> None:
         """Look at an evaluation; of a training pass the backward pass has told."""
-        forward = self._held.pop(number, None)
-        step = self._steps.pop(number, 0)
+        forward = self._wiring.held.pop(number, None)
         if phase != "evaluation" or forward is None:
             return
+        step = forward.step
         if step == self._round_step:
             return
         self._round_step = step
@@ -127,8 +100,8 @@ class ObservedScript(ScriptObserver):
         clear = gradients_are_clear(held_parameters(self.context.optimizers)) if step else None
         if clear is not None and not self._has_looked_at_loss:
             self._note("train", "gradient", {"clear": clear})
-        forwards = list(self._held.values())
-        seen = self._wiring.read(loss, forwards) if self._wiring is not None else None
+        forwards = list(self._wiring.held.values())
+        seen = self._wiring.read(loss)
         first = not self._has_looked_at_loss
         if first or seen is not None:
             self._look(loss, seen, forwards, first=first)
@@ -160,7 +133,6 @@ class ObservedScript(ScriptObserver):
 
     def ended(self, error: BaseException | None) -> None:
         """Write what is left."""
-        self._held.clear()
         self._flush()
 
     def parts(self) -> dict[str, Any]:
@@ -170,7 +142,7 @@ class ObservedScript(ScriptObserver):
         return {"examples": tuple(sample for sample in samples if sample is not None)}
 
     def _kind(self) -> str:
-        return self._wiring.main_kind if self._wiring is not None else "custom"
+        return self._wiring.main_kind
 
     def _look(self, loss: Tensor, seen: LossSeen | None, forwards: Sequence[HeldForward], *, first: bool) -> None:
         """A training batch: its inputs, targets, predictions and loss; of several losses the first counts."""
@@ -183,7 +155,7 @@ class ObservedScript(ScriptObserver):
             self._look_at_input([inputs], "train")
         if seen is None or seen.prediction is None or seen.prediction.numel() == 0:
             if inputs is not None:
-                self._samples["train"].add(self.context.step, self.context.step, inputs, None, None)
+                self._samples["train"].add((self.context.step, self.context.step), inputs, None, None)
             return
         prediction, target = seen.prediction, seen.target
         self._note("train", "prediction", plain_figures(prediction))
@@ -194,7 +166,7 @@ class ObservedScript(ScriptObserver):
             own = seen.value.detach().to(value.dtype).sum() * seen.factor
             self._note("train", "loss", {"penalty": (value - own) / abs(seen.factor)})
         if inputs is not None:
-            self._samples["train"].add(self.context.step, self.context.step, inputs, target, prediction)
+            self._samples["train"].add((self.context.step, self.context.step), inputs, target, prediction)
 
     def _inputs(self, forwards: Sequence[HeldForward], seen: LossSeen | None) -> Tensor | None:
         """The examples that a prediction was made of: the first tensor given to a model with its rows."""
@@ -226,10 +198,11 @@ class ObservedScript(ScriptObserver):
             targets = plain_figures(seen.target) | target_figures(seen.target)
             self._note("evaluation", "target", targets, seen.step)
             figures = prediction_figures(self._kind(), outputs, seen.target)
-            figures = {name: value for name, value in figures.items() if name != "row_spread"}
+            figures = {name: value for name, value in figures.items() if name in _AGAINST_TARGETS}
             self._note("evaluation", "prediction", figures, seen.step)
         if inputs is not None:
-            self._samples["evaluation"].add(seen.step, self._forwards, inputs, seen.target, outputs)
+            number = self._wiring.forwards
+            self._samples["evaluation"].add((seen.step, number), inputs, seen.target, outputs)
 
     def _note(self, phase: str, subject: str, figures: dict[str, Tensor], step: int | None = None) -> None:
         step = self.context.step if step is None else step
@@ -256,7 +229,3 @@ class ObservedScript(ScriptObserver):
                 "value": values,
             },
         )
-
-
-def _size(tensors: Sequence[Tensor]) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

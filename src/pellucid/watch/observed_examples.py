@@ -53,12 +53,11 @@ class ExampleSample:
         self._rows_a_batch = _FIRST_ROWS[phase]
         self._seen = 0
 
-    def add(self, step: int, batch: int, inputs: Tensor, target: Tensor | None, prediction: Tensor | None) -> None:
+    def add(self, when: tuple[int, int], inputs: Tensor, target: Tensor | None, prediction: Tensor | None) -> None:
         """Take some rows of a batch; its tensors are left as they are.
 
         Args:
-            step: Updates before it.
-            batch: Its number in the order in which batches came.
+            when: Updates before it, and its number in the order in which batches came.
             inputs: Examples along the first axis.
             target: As many rows, or a multiple.
             prediction: As many rows, or a multiple.
@@ -67,11 +66,11 @@ class ExampleSample:
         if count == 0 or inputs.is_complex() or inputs.layout is not torch.strided:
             return
         self._seen += 1
-        late = _take(_spread(count, _LATE_ROWS, self._seen), step, batch, inputs, target, prediction)
+        late = _take(_spread(count, _LATE_ROWS, self._seen), when, inputs, target, prediction)
         self._late.append(late)
         while sum(len(rows) for rows in self._late) - len(self._late[0]) >= _MOST_LATE:
             self._late.popleft()
-        early = _take(_spread(count, self._rows_a_batch, self._seen), step, batch, inputs, target, prediction)
+        early = _take(_spread(count, self._rows_a_batch, self._seen), when, inputs, target, prediction)
         fresh = self._fresh(early)
         if len(fresh):
             self._early.append(fresh)
@@ -131,7 +130,7 @@ def _spread(count: int, most: int, number: int) -> np.ndarray:
 
 
 def _take(
-    places: np.ndarray, step: int, batch: int, inputs: Tensor, target: Tensor | None, prediction: Tensor | None
+    places: np.ndarray, when: tuple[int, int], inputs: Tensor, target: Tensor | None, prediction: Tensor | None
 ) -> _Rows:
     count = len(inputs)
     features = math.prod(inputs.shape[1:])
@@ -140,8 +139,8 @@ def _take(
     rows = inputs.detach()[index].reshape(len(places), -1)
     rows = rows[:, :: -(-max(rows.shape[1], 1) // _MOST_FEATURES)]
     return _Rows(
-        step=step,
-        batch=batch,
+        step=when[0],
+        batch=when[1],
         inputs=rows.float().cpu().numpy(),
         targets=_aligned(target, count, index, torch.float64),
         predictions=_aligned(prediction, count, index, torch.float32),

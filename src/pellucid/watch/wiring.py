@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -27,6 +27,7 @@ __all__ = ["EvaluationSeen", "LossSeen", "ScriptWiring", "wiring_of"]
 _KEPT_TRAINING = 3
 _KEPT_EVALUATIONS = 2
 _MOST_LOSSES = 32
+_MOST_HELD = 8
 _SURE = 2
 """From this rank of a term on it is a loss in its own right."""
 
@@ -97,9 +98,9 @@ class _Forward:
     outputs: list[Tensor]
 
 
-def wiring_of(context: ScriptContext) -> ScriptWiring | None:
+def wiring_of(context: ScriptContext) -> ScriptWiring:
     """The wiring that is being learned of the same script, for the observers that come after it."""
-    return _wirings.get(context)
+    return _wirings[context]
 
 
 class ScriptWiring(ScriptObserver):
@@ -116,6 +117,10 @@ class ScriptWiring(ScriptObserver):
         """Between the begin and the end of a backward pass in a learned step."""
         self.evaluated: list[Callable[[EvaluationSeen], None]] = []
         """Told of each learned evaluation."""
+        self.held: dict[int, HeldForward] = {}
+        """Forward passes of which it is not known yet what they were for, by their number."""
+        self.forwards = 0
+        """Forward passes so far."""
         self.main_kind = "custom"
         """Of the loss that was found first."""
         self._phase = "train"
@@ -155,22 +160,33 @@ class ScriptWiring(ScriptObserver):
         self, root: nn.Module, index: int, args: tuple[Any, ...], kwargs: dict[str, Any], phase: str
     ) -> None:
         """What enters a model."""
+        self.forwards += 1
         if self.record is not None and index >= 0:
             given = flat_tensors((args, kwargs))
             self.record.enter(given)
             start = len(self.record.calls)
             self._forwards.append(_Forward(start, start, given, []))
 
-    def forward_ends(
+    def forward_ends(  # noqa: PLR0917  # as the event is told
         self, root: nn.Module, index: int, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any, phase: str
     ) -> None:
-        """What leaves it."""
-        if self.record is not None and index >= 0:
-            returned = flat_tensors(output)
+        """What leaves it; it is held until it is known what for."""
+        if index < 0:
+            return
+        returned = flat_tensors(output)
+        self._hold((args, kwargs), returned)
+        if self.record is not None:
             self.record.leave(returned)
             if self._forwards:
                 self._forwards[-1].outputs = returned
                 self._forwards[-1].end = len(self.record.calls)
+
+    def _hold(self, given: Any, returned: list[Tensor]) -> None:
+        inputs = [tensor.detach() for tensor in flat_tensors(given)]
+        outputs = [tensor.detach() for tensor in returned]
+        self.held[self.forwards - 1] = HeldForward(inputs, outputs, calling_site(), self.context.step)
+        if len(self.held) > _MOST_HELD:
+            del self.held[next(iter(self.held))]
 
     def backward_begins(self, loss: Tensor, step: int) -> None:
         """Find the loss in what was recorded."""
@@ -233,19 +249,18 @@ class ScriptWiring(ScriptObserver):
         self._reaching.update(call.order for call in record.upstream(seen.key, before))
         self._targets.update(term.target.key for term in terms if term.target is not None)
 
-    def read(self, loss: Tensor, forwards: Sequence[HeldForward]) -> LossSeen | None:
+    def read(self, loss: Tensor) -> LossSeen | None:
         """What is back-propagated now, learned step or not; None while the line is not known.
 
         Args:
             loss: As ``backward_begins`` tells it.
-            forwards: The forward passes since the last backward pass.
         """
         if self.current is not None and self.current.loss is loss:
             return self.current
         line = self._by_site.get(calling_site())
         if line is None or line.recipe is None:
             return None
-        prediction, target = read_recipe(line.recipe, loss, forwards)
+        prediction, target = read_recipe(line.recipe, loss, list(self.held.values()))
         return LossSeen(line.kind, loss, prediction, target, None, 1.0)
 
     def _recipe(
@@ -259,7 +274,7 @@ class ScriptWiring(ScriptObserver):
             difference = _alive(record, call.outputs[0])
             first = call.inputs[0].key == main.prediction.key
             sign = -1 if first == (call.name == "sub") else 1
-        return find_recipe(loss, forwards, prediction, target, difference, sign)
+        return find_recipe(loss, forwards, prediction, target, (difference, sign))
 
     def _learn_side_loss(self, record: CallRecord, place: CodeLine, term: Term, loss: Tensor) -> None:
         """A loss that is added to the loss proper."""

@@ -175,7 +175,7 @@ class CallRecord:
             return "input"
         return "activation" if tensor.key in self.derived or tensor.requires_grad else "constant"
 
-    def _append(
+    def _append(  # noqa: PLR0917  # the fields of a call, in order
         self,
         name: str,
         module: str,

@@ -20,7 +20,7 @@ _SOFTENED = {"softplus", "log1p", "logaddexp"}
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A kind with its prediction and target; ``natural`` is the sign with which it is minimised, 0 where none is known."""
+    """A kind with prediction and target; ``natural`` is the sign with which it is minimised, 0 where none is known."""
 
     kind: str
     prediction: SeenTensor
@@ -127,7 +127,7 @@ def _product(record: CallRecord, hit: Hit, hits: list[Hit]) -> Reading:
 
 
 def _likelihood(record: CallRecord, logarithm: SeenCall, hit: Hit, hits: list[Hit]) -> Reading:
-    """A target times the logarithm of probabilities; with the other event's logarithm beside it, that of two classes."""
+    """A target times the logarithm of probabilities; with the other event's beside it, that of two classes."""
     p, complement = _probability(record, logarithm)
     twin = complement
     for other in hits:
@@ -155,7 +155,8 @@ def _plain_target(record: CallRecord, hits: list[Hit], hit: Hit) -> SeenTensor |
     """The target itself where ``1 − target`` stands beside it."""
     products = [other for other in hits if other.call is not None and other.call.name == "mul" and other.dead]
     for other in [*products, hit]:
-        assert other.call is not None and other.dead is not None
+        assert other.call is not None
+        assert other.dead is not None
         maker = record.producer(other.dead.key, other.call.order)
         if maker is not None and maker.name == "rsub":
             return maker.inputs[0]

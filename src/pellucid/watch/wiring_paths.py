@@ -99,7 +99,7 @@ def explore(record: CallRecord, summand: Summand, is_live: Callable[[SeenTensor]
 def source(
     record: CallRecord, tensor: SeenTensor, before: int, through: set[str] = VIEWS
 ) -> tuple[SeenCall | None, SeenTensor]:
-    """The call that made a tensor's entries, and the tensor as it made it: functions that only rearrange are left out."""
+    """The call that made a tensor's entries, and the tensor as it made it; what only rearranges is left out."""
     for _ in range(_DEEPEST):
         call = record.producer(tensor.key, before)
         if call is None or call.name not in through or not call.inputs:
@@ -151,7 +151,7 @@ def _parts(record: CallRecord, call: SeenCall, is_live: Callable[[SeenTensor], b
 
 def _factor(record: CallRecord, call: SeenCall, part: SeenTensor) -> float:
     """What a tensor is multiplied by, directly, on its way through a call; nan where that is no known number."""
-    if call.name == "neg" or call.name == "rsub":
+    if call.name in ("neg", "rsub"):
         return -1.0
     if call.name == "sub":
         return 1.0 if call.inputs[0].key == part.key else -1.0

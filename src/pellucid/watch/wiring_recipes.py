@@ -8,6 +8,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from pellucid.watch.call_site import CallSite
 from pellucid.watch.wiring_graph import SavedPlace, find_saved, follow
 
 __all__ = ["HeldForward", "Recipe", "find_recipe", "read_recipe"]
@@ -15,15 +16,17 @@ __all__ = ["HeldForward", "Recipe", "find_recipe", "read_recipe"]
 
 @dataclass(frozen=True, slots=True)
 class HeldForward:
-    """What went into a model and what came out, detached."""
+    """What went into a model and what came out, detached; the line that called it, and the updates before it."""
 
     inputs: list[Tensor]
     outputs: list[Tensor]
+    site: CallSite = (None, 0)
+    step: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A tensor at a model's door: of which forward pass, counted back from the backward pass, and which tensor of it."""
+    """A tensor at a model's door: of which forward pass, counted back from the backward pass, and which tensor."""
 
     back: int
     side: Literal["inputs", "outputs"]
@@ -64,8 +67,7 @@ def find_recipe(
     forwards: Sequence[HeldForward],
     prediction: Tensor | None,
     target: Tensor | None,
-    difference: Tensor | None = None,
-    sign: int = 0,
+    difference: tuple[Tensor | None, int] = (None, 0),
 ) -> Recipe:
     """Look for the tensors of a learned step where they can be found in any step.
 
@@ -74,14 +76,15 @@ def find_recipe(
         forwards: The forward passes since the last backward pass.
         prediction: As the learned step showed it.
         target: As the learned step showed it.
-        difference: Prediction less target, or the other way round, where the loss was written with it.
-        sign: 1 where ``difference`` is target less prediction, −1 where it is the other way round.
+        difference: The difference of both, where the loss was written with it, and 1 where it is target less
+            prediction, −1 where it is the other way round.
     """
+    apart, sign = difference
     predicted = _find(loss, forwards, prediction)
     aimed = _find(loss, forwards, target)
-    if aimed is None and difference is not None and sign and predicted is not None and target is not None:
-        same = prediction is not None and prediction.shape == difference.shape
-        place = find_saved(loss, difference) if same else None
+    if aimed is None and apart is not None and sign and predicted is not None and target is not None:
+        same = prediction is not None and prediction.shape == apart.shape
+        place = find_saved(loss, apart) if same else None
         if place is not None:
             return Recipe(predicted, place, sign)
     return Recipe(predicted, aimed)

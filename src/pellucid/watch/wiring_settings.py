@@ -61,22 +61,23 @@ def _collect(value: Any, depth: int, found: list[Tensor]) -> None:
         return
     if isinstance(value, Tensor):
         found.append(value)
-    elif depth == 0 or isinstance(value, str | bytes | int | float | None):
-        return
-    elif isinstance(value, list | tuple | set):
-        for item in list(value)[:_MOST_TENSORS]:
+    elif depth and not isinstance(value, str | bytes | int | float | None):
+        for item in _items(value):
             _collect(item, depth - 1, found)
-    elif isinstance(value, Mapping):
-        for item in list(value.values())[:_MOST_TENSORS]:
-            _collect(item, depth - 1, found)
-    elif hasattr(value, "__dataclass_fields__"):
-        for name in value.__dataclass_fields__:
-            _collect(getattr(value, name, None), depth - 1, found)
-    elif isinstance(value, torch.nn.utils.rnn.PackedSequence):
-        found.append(value.data)
 
 
-def _setting(value: Any) -> Setting:
+def _items(value: Any) -> list[Any]:
+    """What a container holds, as far as tensors are looked for in it."""
+    if isinstance(value, list | tuple | set):
+        return list(value)[:_MOST_TENSORS]
+    if isinstance(value, Mapping):
+        return list(value.values())[:_MOST_TENSORS]
+    if hasattr(value, "__dataclass_fields__"):
+        return [getattr(value, name, None) for name in value.__dataclass_fields__]
+    return []
+
+
+def _setting(value: Any) -> Setting:  # noqa: PLR0911  # one return a type
     """A value as it can be kept; None for one that says nothing."""
     if value is None or isinstance(value, bool | int | float | str):
         return value if not isinstance(value, str) else value[:_LONGEST]
