@@ -20,6 +20,7 @@ __all__ = ["HeldOut", "Phases", "flat_rows", "loss_of_rows"]
 
 _NAN = float("nan")
 _LEAST_ROWS = 30
+_LEAST_EVALUATIONS = 3
 
 
 @dataclass(frozen=True)
@@ -162,22 +163,18 @@ class Phases:
 
     @cached_property
     def drawn_anew(self) -> float:
-        """Share of evaluation rows that changed from one evaluation to the next while their targets stayed; nan unknown."""
+        """Share of evaluations whose first inputs are none of those before; nan unknown.
+
+        Judged by mean and spread, bit for bit: the same examples have the same figures. A loader that shuffles what is
+        evaluated gives other ones each time without any augmentation, so that nothing is known then.
+        """
         seen = self.evaluation
-        if seen is None or len(seen.targets) != len(seen.inputs) or seen.tokens:
+        if seen is None or seen.tokens or (self.train is not None and self.train.tokens):
             return _NAN
-        rows, targets = flat_rows(seen), seen.targets.reshape(len(seen.targets), -1)
-        steps = np.unique(seen.step)
-        changed, compared = 0.0, 0
-        for one, other in zip(steps[:-1], steps[1:], strict=True):
-            first, second = np.flatnonzero(seen.step == one), np.flatnonzero(seen.step == other)
-            count = min(len(first), len(second))
-            first, second = first[:count], second[:count]
-            if count < 8 or not np.array_equal(targets[first], targets[second]) or not targets[first].std() > 0:
-                continue
-            changed += float((np.abs(rows[first] - rows[second]).max(axis=1) > 0).sum())
-            compared += count
-        return changed / compared if compared else _NAN
+        if any(loader.shuffled and not loader.trained for loader in self._evidence.script.loaders):
+            return _NAN
+        mean = self._evidence.series("evaluation", "input", "mean").finite.y
+        return (len(np.unique(mean)) - 1) / (len(mean) - 1) if len(mean) >= _LEAST_EVALUATIONS else _NAN
 
 
 def flat_rows(seen: ExamplesSeen) -> np.ndarray:
@@ -213,8 +210,10 @@ def loss_of_rows(kind: str, predictions: np.ndarray, targets: np.ndarray) -> flo
         return _NAN
     if kind in ("cross_entropy", "nll"):
         return _class_loss(kind, scores, aims)
-    if scores.shape != aims.shape:
-        return _NAN
+    return _entry_loss(kind, scores, aims) if scores.shape == aims.shape else _NAN
+
+
+def _entry_loss(kind: str, scores: np.ndarray, aims: np.ndarray) -> float:
     if kind == "bce_with_logits":
         return float((np.logaddexp(0.0, scores) - scores * aims).mean())
     if kind == "bce":

@@ -45,7 +45,7 @@ def ending(evidence: Evidence) -> Ending:
     if outcome.diverged or not curve.finite:
         return "diverged"
     good = math.isfinite(outcome.reached) and outcome.reached > 0.9
-    if curve.at_chance and not good:
+    if (curve.at_chance and not good) or curve.last > 1.1 * curve.constant > 0:
         return "stuck"
     if curve.wild:
         return "wild"

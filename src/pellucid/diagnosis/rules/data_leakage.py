@@ -49,7 +49,7 @@ _SCALING = ("StandardScaler", "MinMaxScaler", "RobustScaler", "PCA", "scale")
 def find(evidence: Evidence) -> Finding | None:
     """What is tested is known from training."""
     seen = evidence.examples("train")
-    if seen is not None and not seen.tokens and (column := _target_column(seen)) >= 0:
+    if seen is not None and len(seen.targets) and not seen.tokens and (column := _target_column(seen)) >= 0:
         said = [figure("input column that is the target", column)]
         title = f"Input column {column} is the target itself"
         return _finding("fault", 0.93, title, None, said, "Leave that column out of the inputs.")

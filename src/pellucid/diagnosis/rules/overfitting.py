@@ -14,7 +14,7 @@ import numpy as np
 
 from pellucid.diagnosis.rates import number
 from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
-from pellucid.diagnosis.series import EMPTY, Series
+from pellucid.diagnosis.series import Series
 
 if TYPE_CHECKING:
     from pellucid.diagnosis.evidence import Evidence
@@ -41,6 +41,7 @@ def find(evidence: Evidence) -> Finding | None:
     if not (apart > _APART and end > 0):
         return None
     gap = evidence.outcome.score("train") - evidence.phases.fresh_score
+    low = min(low, abs(level))  # what a constant answer gives was there to be had, whether or not it was evaluated
     rises = end > _RISE * max(low, 1e-12) and end - low > 0.05 * abs(level)
     bad = end > _BAD * abs(level)
     if not bad or not (rises or gap > 0.15):
@@ -49,15 +50,15 @@ def find(evidence: Evidence) -> Finding | None:
 
 
 def _held_out(evidence: Evidence) -> Series:
-    """The held-out loss: of the examples that were sampled, else as the script printed it."""
-    held = evidence.phases.held_out
-    if len(held.losses) >= 2:
-        return Series(held.steps, held.losses)
+    """The held-out loss: as the script printed it, else of the examples that were sampled."""
     for name in evidence.metric_names:
-        low = name.lower()
-        if "loss" in low and any(word in low for word in ("val", "test", "eval", "dev")):
-            return evidence.metric(name).finite
-    return EMPTY
+        if "loss" in name.lower():
+            for split in ("validation", "test"):
+                printed = evidence.metric(name, split).finite
+                if len(printed) > 2:
+                    return printed
+    held = evidence.phases.held_out
+    return Series(held.steps, held.losses)
 
 
 def _finding(evidence: Evidence, held: Series, gap: float, severity: str) -> Finding:

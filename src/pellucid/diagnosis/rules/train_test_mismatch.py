@@ -31,7 +31,7 @@ _ANEW = 0.9
 def find(evidence: Evidence) -> Finding | None:
     """Evaluation inputs of another make than the training inputs."""
     both = evidence.phases
-    if both.drawn_anew > _ANEW:
+    if both.drawn_anew > _ANEW and any(one.on_held_out for one in augmentations(evidence)):
         return _random_evaluation(evidence)
     if not both.both:
         return None
@@ -76,14 +76,14 @@ def _shifted(evidence: Evidence, other: float) -> Finding | None:
 
 def _random_evaluation(evidence: Evidence) -> Finding | None:
     both, outcome = evidence.phases, evidence.outcome
-    used = [one for one in augmentations(evidence) if not one.guarded or one.on_held_out]
+    used = [one for one in augmentations(evidence) if one.on_held_out]
     held = both.fresh_score
     good = held > 0.95 if outcome.task != "regression" else held > 0.9
     place = evidence.place(used[0].file, used[0].call_line) if used else _evaluation_line(evidence)
     return make_finding(
         "train_test_mismatch",
-        severity="warning" if good or not used else "fault",
-        certainty=0.85 if used else 0.6,
+        severity="fault" if used and not good else "warning" if used else "note",
+        certainty=0.85 if used else 0.4,
         title="Evaluation inputs are augmented at random: the same examples differ from one evaluation to the next",
         place=place,
         evidence=[

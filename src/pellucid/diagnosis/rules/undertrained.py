@@ -33,6 +33,8 @@ def find(evidence: Evidence) -> Finding | None:
     if not loss.finite or not loss.still_falling or loss.rises > 0.5 or loss.last <= 0:
         return None
     known = math.isfinite(outcome.reached)
+    if not known and loss.last < 0.3 * loss.constant:
+        return None
     if known and outcome.reached > _REACHED:
         return None
     more = loss.late_fall / max(abs(loss.last), 1e-300)

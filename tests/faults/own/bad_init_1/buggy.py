@@ -1,0 +1,25 @@
+"""MLP with weights drawn from a standard normal."""
+import torch
+from torch import nn
+from sklearn.datasets import load_digits
+
+torch.manual_seed(1)
+data = load_digits()
+order = torch.randperm(len(data.target))
+x = torch.tensor(data.data, dtype=torch.float32)[order] / 16
+y = torch.tensor(data.target)[order]
+
+net = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 10))
+for layer in net:
+    if isinstance(layer, nn.Linear):
+        nn.init.normal_(layer.weight, 0.0, 1.0)
+opt = torch.optim.SGD(net.parameters(), lr=0.01)
+for epoch in range(10):
+    for b in torch.randperm(1400).split(50):
+        loss = nn.functional.cross_entropy(net(x[b]), y[b])
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+    with torch.no_grad():
+        acc = (net(x[1400:]).argmax(1) == y[1400:]).float().mean().item()
+    print(f"epoch {epoch} loss {loss.item():.4f} acc {acc:.3f}")
