@@ -22,6 +22,7 @@ LAYOUT = BlockLayout(COLUMNS, {"layer": LAYERS})
 @pytest.fixture(autouse=True)
 def _small_segments(monkeypatch):
     monkeypatch.setattr(appender_module, "_SEALED_BYTES", 4_000)
+    monkeypatch.setattr(appender_module, "_SUMMARISED_BYTES", 1_000)
     monkeypatch.setattr(flushing_module, "FLUSH_INTERVAL_S", 3600)
     monkeypatch.setattr(overview_module, "_FAN", 3)
     monkeypatch.setattr(overview_module, "_GROUP_ROWS", 20)
@@ -134,6 +135,31 @@ def test_a_writer_that_goes_on_merges_what_is_there(long_run):
     expected = history(values, "third", 1)
     means = open_run(path).overview("layers", layer="third")[0]["activation_mean"].to_pylist()
     assert (min(means), max(means)) == (min(expected.values()), max(expected.values()))
+
+
+def test_overviews_of_segments_that_are_merged_go_with_them(runs_dir, monkeypatch):
+    monkeypatch.setattr(appender_module, "_SMALLEST_TIER_BYTES", 100)
+    monkeypatch.setattr(appender_module, "_FAN", 3)
+    monkeypatch.setattr(appender_module, "_SEALED_BYTES", 60_000)
+    with RunWriter.create(runs_dir, name="long", kind="watch") as writer:
+        values = {}
+        for first in range(0, 6_000, 100):
+            values |= record(writer, range(first, first + 100), seed=first)
+            writer.flush()
+            writer._flusher._merge()
+        folder = writer.path / "overview/layers"
+        segments = len(list((writer.path / "segments/layers").iterdir()))
+        assert 0 < len(list(folder.iterdir())) <= segments
+        rows, thinned = open_run(writer.path).overview("layers", layer="first")
+    assert thinned
+    expected = history(values, "first", 1)
+    means = rows["activation_mean"].to_pylist()
+    assert (min(means), max(means)) == (min(expected.values()), max(expected.values()))
+    assert rows["step"].to_pylist() == sorted(set(rows["step"].to_pylist()))
+    with RunWriter.resume(writer.path):
+        pass
+    again = open_run(writer.path).overview("layers", layer="first")[0]
+    assert again["activation_mean"].to_pylist() == means
 
 
 def test_histograms_are_thinned_evenly(runs_dir):

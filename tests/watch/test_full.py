@@ -111,3 +111,31 @@ def test_of_many_weights_a_share_is_kept(monkeypatch):
         assert given.all()
         np.testing.assert_allclose(norms[0, :2], [weight.grad.norm().item(), before.norm().item()], rtol=1e-5)
         assert norms[0, 2] == pytest.approx(ratio.item(), rel=0.03)  # 8,192 of 60,000 entries
+
+
+@pytest.mark.parametrize("settings", [{"every": 1}, {"full": True}])
+@pytest.mark.parametrize("how", ["wrapped", "in place"])
+def test_a_compiled_model_stays_as_it_is(how, settings, tmp_path):
+    results = []
+    for watched in (False, True):
+        torch._dynamo.reset()
+        model = make_mlp()
+        called = model
+        if how == "wrapped":
+            called = torch.compile(model, backend="eager")
+        elif how == "in place":
+            model.compile(backend="eager")
+        optimizer = OPTIMIZERS["adam"](model.parameters())
+        if not watched:
+            losses, _ = train(called, optimizer)
+        else:
+            with pellucid.watch(called, optimizer, runs_dir=tmp_path, **settings) as run:
+                losses, _ = train(called, optimizer, run)
+            reader = open_run(run.writer.path)
+            kinds = reader.table("events")["kind"].to_pylist()
+            assert "watch_error" not in kinds
+            rows = reader.table("layers").to_pandas()
+            assert rows["update_ratio"].notna().sum() == 18
+            assert rows["activation_mean"].isna().all()
+        results.append(losses)
+    assert results[0] == results[1]

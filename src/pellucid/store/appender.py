@@ -32,6 +32,8 @@ _FAN = 8
 _SMALLEST_TIER_BYTES = 16 * 1024
 _SEALED_BYTES = 4 * 1024 * 1024
 """A segment this large is never rewritten."""
+_SUMMARISED_BYTES = 512 * 1024
+"""A segment this large has an overview."""
 _MOST_PENDING_BYTES = 64 * 1024 * 1024
 """Rows kept in memory while they cannot be written."""
 
@@ -61,7 +63,8 @@ class TableAppender:
         width = 4 * len(self.buffer.names)
         self._segments = [(segment, segment.rows * width) for segment in chosen]
         self.next_row = chosen[-1].last + 1 if chosen else 0
-        self._overview.take_over(chosen)
+        sealed = [segment for segment, size in self._segments if size >= _SEALED_BYTES]
+        self._overview.take_over(chosen, sealed)
 
     @property
     def pending_rows(self) -> int:
@@ -90,8 +93,7 @@ class TableAppender:
         self._pending = []
         self.next_row = segment.last + 1
         self._segments.append((segment, len(content)))
-        if len(content) >= _SEALED_BYTES:
-            self._overview.add(segment, rows)
+        self._summarise(segment, rows, len(content))
 
     def _bound_pending(self) -> None:
         while len(self._pending) > 1 and sum(part.nbytes for part in self._pending) > _MOST_PENDING_BYTES:
@@ -120,9 +122,12 @@ class TableAppender:
         for part in parts:
             with contextlib.suppress(OSError):  # superseded all the same
                 self.folder.delete(part.path(self.table))
-        if len(content) >= _SEALED_BYTES:
-            self._overview.add(merged, rows)
+        self._summarise(merged, rows, len(content), instead_of=parts)
         return True
+
+    def _summarise(self, segment: Segment, rows: pa.Table, size: int, instead_of: list[Segment] | None = None) -> None:
+        if size >= _SUMMARISED_BYTES:
+            self._overview.add(segment, rows, final=size >= _SEALED_BYTES, instead_of=instead_of or [])
 
     def _mergeable(self) -> int:
         """How many of the last segments are to be merged: the most that some tier has enough of, else 0."""

@@ -16,7 +16,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -38,7 +38,7 @@ _TABLES = ("layers", "histograms")
 _MOST_ROWS = 96
 """Of each layer and kind, from one segment."""
 _LEAST_THINNING = 8
-_FAN = 16
+_FAN = 8
 """That many overviews are merged into one."""
 _GROUP_ROWS = 4096
 _KEY = b"pellucid.overview"
@@ -100,58 +100,73 @@ class OverviewWriter:
 
     def __init__(self, folder: Folder, table: str, token: str) -> None:
         self._folder, self._table, self._token = folder, table, token
-        self._written: list[tuple[Segment, list[str]]] = []
-        self.is_kept = table in _TABLES
-        """Whether the table has overviews at all."""
+        self._final: list[tuple[Segment, list[str]]] = []
+        self._passing: dict[str, Segment] = {}  # of segments that will be merged yet, by their names
+        self._is_kept = table in _TABLES
 
-    def take_over(self, segments: Sequence[Segment]) -> None:
-        """Go on beside these segments; overviews of others are deleted."""
-        if not self.is_kept:
+    def take_over(self, segments: Sequence[Segment], sealed: Sequence[Segment]) -> None:
+        """Go on beside these segments, of which some are never rewritten; overviews of others are deleted."""
+        if not self._is_kept:
             return
-        names = {segment.name for segment in segments}
         self._folder.delete_partials(f"{OVERVIEW}/{self._table}")
+        names, final = ({segment.name for segment in each} for each in (segments, sealed))
         for overview in _list(self._folder, self._table):
-            footer = _read_footer(self._folder, self._table, overview)
-            if footer is not None and names.issuperset(footer.parts):
-                self._written.append((overview, footer.parts))
+            footer, _ = _read(self._folder, self._table, overview, None, set())
+            if footer is not None and final.issuperset(footer.parts):
+                self._final.append((overview, footer.parts))
+            elif footer is not None and len(footer.parts) == 1 and names.issuperset(footer.parts):
+                self._passing[footer.parts[0]] = overview
             else:
                 self._folder.delete(_path(self._table, overview))
 
-    def add(self, segment: Segment, rows: pa.Table) -> None:
-        """A segment is full and will never be rewritten: keep an overview of it."""
-        if not self.is_kept:
+    def add(self, segment: Segment, rows: pa.Table, *, final: bool, instead_of: Sequence[Segment] = ()) -> None:
+        """Keep an overview of a segment.
+
+        Args:
+            segment: Just written.
+            rows: What is in it.
+            final: Whether it will never be rewritten.
+            instead_of: The segments that it replaces.
+        """
+        if not self._is_kept:
             return
         with contextlib.suppress(OSError):
             self._write(segment, summarise(rows, self._table, segment.first), [segment.name])
-            self._merge()
+            if final:
+                self._final.append((segment, [segment.name]))
+                self._merge()
+            else:
+                self._passing[segment.name] = segment
+            for replaced in instead_of:
+                if replaced.name in self._passing:
+                    self._folder.delete(_path(self._table, self._passing.pop(replaced.name)))
 
     def _merge(self) -> None:
         """Merge the last ones as soon as there are enough that are of as many segments each."""
-        last = [*reversed(self._written)][:_FAN]
+        last = self._final[-_FAN:]
         if len(last) < _FAN or len({len(parts) for _, parts in last}) > 1:
             return
-        last.reverse()
-        read = [_read(self._folder, self._table, overview, None) for overview, _ in last]
+        read = [_read(self._folder, self._table, overview, None)[1] for overview, _ in last]
         if any(each is None for each in read):
             return
-        rows = _joined(cast("list[pa.Table]", read))
         names = [name for _, parts in last for name in parts]
-        first, final = last[0][0], last[-1][0]
-        self._written = self._written[:-_FAN]
-        self._write(Segment(first.first, final.last, self._token), rows, names)
+        merged = Segment(last[0][0].first, last[-1][0].last, self._token)
+        self._write(merged, _joined(cast("list[pa.Table]", read)), names)
+        self._final[-_FAN:] = [(merged, names)]
         for overview, _ in last:
             self._folder.delete(_path(self._table, overview))
         self._merge()
 
     def _write(self, name: Segment, rows: pa.Table, parts: list[str]) -> None:
         self._folder.write(_path(self._table, name), _encode(rows, self._table, parts))
-        self._written.append((name, parts))
 
 
 def read_overviews(
     folder: Folder, table: str, segments: Sequence[Segment], layer: str | None
-) -> tuple[pa.Table, set[str]]:
+) -> tuple[pa.Table | None, set[str]]:
     """The rows that overviews have of some segments, with their numbers in ``row``, and the segments' names.
+
+    None where there is no overview.
 
     Args:
         folder: The run's.
@@ -159,19 +174,17 @@ def read_overviews(
         segments: Overviews of any other are passed over.
         layer: Only this layer's rows.
     """
-    names = {segment.name for segment in segments}
+    wanted = {segment.name for segment in segments}
     covered: set[str] = set()
     parts: list[pa.Table] = []
     # The longest first: a merged overview and its parts may both be there for a moment.
     for overview in sorted(_list(folder, table), key=lambda each: each.first - each.last) if table in _TABLES else []:
-        footer = _read_footer(folder, table, overview)
-        if footer is None or not names.issuperset(footer.parts) or not covered.isdisjoint(footer.parts):
-            continue
-        rows = _read(folder, table, overview, layer)
-        if rows is not None:
+        footer, rows = _read(folder, table, overview, layer, wanted)
+        if footer is not None and rows is not None:
             parts.append(rows)
             covered.update(footer.parts)
-    return _joined(parts) if parts else _empty(table), covered
+            wanted.difference_update(footer.parts)
+    return _joined(parts) if parts else None, covered
 
 
 def _empty(table: str) -> pa.Table:
@@ -222,29 +235,28 @@ def _encode(rows: pa.Table, table: str, parts: list[str]) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def _read_footer(folder: Folder, table: str, overview: Segment) -> _Footer | None:
-    """What an overview is of; None if it cannot be read."""
+def _read(
+    folder: Folder, table: str, overview: Segment, layer: str | None, wanted: set[str] | None = None
+) -> tuple[_Footer | None, pa.Table | None]:
+    """What an overview is of, and its rows (those of one layer or all) if that is wanted; None for what cannot be read.
+
+    Args:
+        folder: The run's.
+        table: Whose overview.
+        overview: Which.
+        layer: Only this layer's rows.
+        wanted: Only if all of the segments are among these; None for whatever it is of.
+    """
     try:
         with folder.open_arrow(_path(table, overview)) as source, pq.ParquetFile(source) as file:
-            return _footer_of(file)
-    except (pa.ArrowException, OSError, ValueError, KeyError):
-        return None
-
-
-def _footer_of(file: Any) -> _Footer:
-    told = json.loads((file.schema_arrow.metadata or {})[_KEY])
-    return _Footer(told["version"], told["parts"], told["groups"])
-
-
-def _read(folder: Folder, table: str, overview: Segment, layer: str | None) -> pa.Table | None:
-    """An overview's rows, those of one layer or all; None if it cannot be read or is of another version."""
-    try:
-        with folder.open_arrow(_path(table, overview)) as source, pq.ParquetFile(source) as file:
-            footer = _footer_of(file)
+            told = json.loads((file.schema_arrow.metadata or {})[_KEY])
+            footer = _Footer(told["version"], told["parts"], told["groups"])
             if footer.version != TABLES_VERSION:
-                return None
+                return None, None
+            if wanted is not None and not wanted.issuperset(footer.parts):
+                return footer, None
             groups = [i for i, layers in enumerate(footer.groups) if layer is None or layer in layers]
             rows = file.read_row_groups(groups, use_threads=False) if groups else _empty(table)
     except (pa.ArrowException, OSError, ValueError, KeyError):
-        return None
-    return conform(rows, table).append_column(_ROW, rows.column(_ROW))
+        return None, None
+    return footer, conform(rows, table).append_column(_ROW, rows.column(_ROW))

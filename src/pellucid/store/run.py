@@ -148,13 +148,15 @@ class Run:
 
         segments = self._segments(name)
         rows, covered = read_overviews(self._folder, name, segments, layer)
+        if rows is None:
+            return self.table(name, layer=layer, kind=kind), False
         end = next((each.first for each in segments if each.name not in covered), self.row_count(name))
-        rest = self.table(name, after=end, layer=layer, kind=kind)
+        rest = [self.table(name, after=end, layer=layer, kind=kind)] if end < self.row_count(name) else []
         for column, value in {"layer": layer, "kind": kind}.items():
             rows = rows if value is None else _where(rows, column, value)
         rows = rows.filter(_less(rows.column("row"), end))
         rows = rows.sort_by("row").drop_columns(["row"])
-        return concatenate([rows, rest], name), end > 0
+        return concatenate([rows, *rest], name), end > 0
 
     def _rows(self, name: str, columns: list[str], after: int) -> pa.Table:
         """Read a snapshot; if the writer merged files meanwhile, find the same rows in the new ones."""

@@ -15,7 +15,7 @@ from pellucid.store.tables import HISTOGRAM_BINS
 from pellucid.watch.layer_step import LayerStep
 from pellucid.watch.updates import UpdateMeasure
 
-__all__ = ["LayerSampler"]
+__all__ = ["LayerSampler", "is_compiled"]
 
 _MOST_ACTIVATION_ELEMENTS = 1 << 18
 """Of a larger activation an even share of the batch's examples is summarised; the row says how many."""
@@ -53,7 +53,8 @@ class LayerSampler:
         only: Qualified names of the layers to sample; None for all.
         full: Whether every step will be sampled.
         prefix: Put before the layers' names, where several models are recorded into one run.
-        forward: Whether to look at activations at all; without, no hook is ever put on a layer.
+        forward: Whether to look at activations at all; without, no hook is ever put on a layer. A compiled model's are
+            never looked at: a hook would change what is compiled.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class LayerSampler:
         self.fast = False
         """Whether tensors in the processor's memory are read by compiled passes, which take a moment to load."""
         self._guard = guard
-        self._full, self._forward = full, forward
+        self._full, self._forward = full, forward and not is_compiled(model)
         self._most_elements = _MOST_ACTIVATION_ELEMENTS_IN_FULL if full else _MOST_ACTIVATION_ELEMENTS
         self._handles: list[RemovableHandle] = []
         self._with_histograms = False
@@ -91,6 +92,11 @@ class LayerSampler:
     def layers(self) -> list[str]:
         """Names of the layers sampled."""
         return list(self._modules)
+
+    @property
+    def sees_activations(self) -> bool:
+        """Whether layers' outputs are looked at."""
+        return self._forward
 
     @property
     def is_sampling(self) -> bool:
@@ -156,7 +162,8 @@ class LayerSampler:
             # The first call of a training step counts; an evaluation in between has gradients off.
             if latest is None or latest.has_activation(slot) or not torch.is_grad_enabled():
                 return
-            if torch._C._functorch.peek_interpreter_stack() is not None:  # inside vmap no number can be had
+            # Inside vmap no number can be had.
+            if torch._C._functorch.peek_interpreter_stack() is not None:  # pyright: ignore[reportAttributeAccessIssue]
                 return
             activation: Any = output[0] if isinstance(output, tuple) and output else output
             if not isinstance(activation, Tensor) or activation.numel() == 0 or activation.is_complex():
@@ -215,3 +222,8 @@ class LayerSampler:
         else:
             binned = count_histogram(values, HISTOGRAM_BINS, most=MOST_HISTOGRAM_ELEMENTS)
             latest.far_histograms.append((slot, kind, binned, values.numel()))
+
+
+def is_compiled(model: nn.Module) -> bool:
+    """Whether the model or a part of it was given to ``torch.compile``."""
+    return any(type(m).__name__ == "OptimizedModule" or m._compiled_call_impl is not None for m in model.modules())

@@ -20,6 +20,7 @@ from pellucid.store.locations import default_runs_dir
 from pellucid.store.writer import RunWriter
 from pellucid.watch.environment import describe_environment
 from pellucid.watch.guard import Guard
+from pellucid.watch.layers import is_compiled
 from pellucid.watch.sampling import Sampling
 from pellucid.watch.steps import StepRecorder
 
@@ -225,7 +226,7 @@ class Watch:
         for handle in handles:
             self._hooks.callback(handle.remove)
         self._hooks.callback(self._sampling.stop)
-        if self._owned:
+        if self._owned and not is_compiled(self._model):  # hooks would change what is compiled
             self._guard("outline", self._observe_outline)()
         self._sampling.start_if_due(self._steps.next_step)
         return self

@@ -24,6 +24,9 @@ _NORMS = "norms"
 _LEAST_SHARE = 1 / 3
 """Of the budget: kept for samples even where the rows of very short steps have used it up."""
 
+_SEEN_SHARE = 0.8
+"""Of what the watch costs, at least this much is seen by its clocks; the rest is caches that it leaves cold."""
+
 _COMPLETE_STEPS = 500
 """So many steps have their gradient's norm whatever it costs."""
 
@@ -131,7 +134,7 @@ class Sampling:
         self._tick = self._steps_left = max(1, min(_LONGEST_TICK, int(_TICK_S / max(step_s, 1e-6))))
         spent_s = self._guard.spent_s
         rows_s = self._guard.cost_s + self._writer.spent_s - spent_s[_PART] - spent_s[_NORMS]
-        earned_s = self._budget * trained_s - (rows_s - self._rows_before_s)
+        earned_s = _SEEN_SHARE * self._budget * trained_s - (rows_s - self._rows_before_s)
         self._rows_before_s = rows_s
         left_s = max(earned_s, _LEAST_SHARE * self._budget * trained_s) / 3
         over_s = self._norms.earn(left_s)
@@ -153,13 +156,13 @@ class Sampling:
 
     def account(self) -> str:
         """How much was looked at, in words."""
-        histograms = self._histograms.samples
-        kept = self._sampler.updates.kept_bytes
-        share = f", an even 1/{self._sampler.updates.stride} of them" if self._sampler.updates.stride > 1 else ""
+        updates = self._sampler.updates
+        unseen = "" if self._sampler.sees_activations else " (compiled, so without activations)"
+        share = f", an even 1/{updates.stride} of them" if updates.stride > 1 else ""
         return (
-            f"{len(self.layers):,} layers sampled at {self.steps:,} steps, "
-            f"{'' if self._full else 'of these '}{histograms:,} with histograms; "
-            f"copies of weights took {kept / 2**20:.1f} MiB at most{share}"
+            f"{len(self.layers):,} layers{unseen} sampled at {self.steps:,} steps, "
+            f"{self._histograms.samples:,} of these with histograms; "
+            f"copies of weights took {updates.kept_bytes / 2**20:.1f} MiB at most{share}"
         )
 
     @property
