@@ -9,7 +9,7 @@ from pellucid.diagnosis.series import Series
 from pellucid.diagnosis.wiring import Wiring
 from pellucid.results.watched_script import NonFiniteOrigin, ScriptCall
 
-__all__ = ["find_origin"]
+__all__ = ["find_origin", "is_computed"]
 
 _STEEP_AT_ZERO = ("sqrt", "rsqrt", "norm", "cdist", "pairwise_distance", "std", "dist")
 """Their slope at 0 is infinite, or 0 ÷ 0: one zero among their outputs makes the whole gradient NaN."""
@@ -23,10 +23,14 @@ def find_origin(evidence: Evidence) -> NonFiniteOrigin | None:
 
     A gradient that is not finite under a finite loss came from the backward pass; a loss that is not, from the forward pass.
     """
-    if evidence.script.nonfinite is not None:
-        return evidence.script.nonfinite
+    told = evidence.script.nonfinite
+    if told is not None and not (told.phase == "data" and is_computed(evidence, told)):
+        return told
     loss, norm = evidence.loss, evidence.column("gradient_norm")
-    step, gradient = _first_spoiled(loss), _first_spoiled(norm)
+    step = _first_spoiled(loss)
+    if step < 0 and len(loss) and not len(loss.finite):
+        step = int(loss.x[0])
+    gradient = _first_spoiled(norm)
     if step < 0 and gradient < 0:
         return None
     if any(
@@ -38,6 +42,22 @@ def find_origin(evidence: Evidence) -> NonFiniteOrigin | None:
         return seen
     backward = gradient >= 0 and (step < 0 or gradient < step)
     return _candidate(evidence, gradient if backward else step, "backward" if backward else "forward")
+
+
+def is_computed(evidence: Evidence, told: NonFiniteOrigin) -> bool:
+    """Whether a tensor at the door was not data after all.
+
+    What goes into a second model was computed by the first; a target that is read back as prediction less difference
+    is as spoiled as the prediction.
+    """
+    if _seen_forward(evidence, -1) is not None and told.what != "target":
+        return True
+    if told.what != "target":
+        return False
+    target, prediction = (evidence.series("train", what, "nonfinite") for what in ("target", "prediction"))
+    at = dict(zip(prediction.x.tolist(), prediction.y.tolist(), strict=True))
+    hit = [(x, y) for x, y in zip(target.x.tolist(), target.y.tolist(), strict=True) if y > 0]
+    return bool(hit) and all(at.get(x, 0.0) >= y for x, y in hit)
 
 
 def _first_spoiled(series: Series) -> int:

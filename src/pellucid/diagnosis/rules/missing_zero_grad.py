@@ -30,10 +30,25 @@ def find(evidence: Evidence) -> Finding | None:
             continue
         if optimizer.cleared < _CLEARED and _gets_gradients(evidence, index):
             return _never(evidence, optimizer)
-    clear = evidence.series("train", "gradient", "clear")
-    if not evidence.script.optimizers and len(clear) >= _FEWEST_STEPS and clear.part(0.25, 1).median == 0:
+    if not evidence.script.optimizers and evidence.script.steps >= _FEWEST_STEPS and _by_hand(evidence):
         return _never(evidence, None)
     return _too_early(evidence)
+
+
+def _by_hand(evidence: Evidence) -> bool:
+    """Whether weights are changed in place by their gradients, which nothing clears."""
+    if clearing_calls(evidence):
+        return False
+    for code in evidence.codes:
+        if not code.calls("backward"):
+            continue
+        for node in ast.walk(code.tree):
+            in_place = isinstance(node, ast.AugAssign) or (
+                isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("sub_", "add_")
+            )
+            if in_place and ".grad" in code.segment(node):
+                return True
+    return False
 
 
 def _gets_gradients(evidence: Evidence, index: int) -> bool:
@@ -80,9 +95,23 @@ def _insertion(evidence: Evidence, optimizer: ScriptOptimizer | None) -> tuple[C
     if not place.line or not code.lines:
         return place, ()
     name = _optimizer_name(code, optimizer)
+    if not name and not evidence.script.optimizers:
+        return place, _cleared_by_hand(code)
     if not name:
         return place, ()
     return place, (code.added_before(place.line, f"{name}.zero_grad()"),)
+
+
+def _cleared_by_hand(code: SourceCode) -> tuple[LineChange, ...]:
+    """``w.grad.zero_()`` after the last update that reads a gradient, for each weight."""
+    updates = [
+        node for node in ast.walk(code.tree) if isinstance(node, ast.AugAssign) and ".grad" in code.segment(node.value)
+    ]
+    if not updates:
+        return ()
+    last = max(updates, key=lambda node: node.lineno)
+    names = list(dict.fromkeys(ast.unparse(node.target).removesuffix(".data") for node in updates))
+    return (code.added_after(last.lineno, *(f"{name}.grad.zero_()" for name in names)),)
 
 
 def _optimizer_name(code: SourceCode, optimizer: ScriptOptimizer | None) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pellucid.diagnosis.nonfinite import find_origin
+from pellucid.diagnosis.nonfinite import find_origin, is_computed
 from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
 
 if TYPE_CHECKING:
@@ -20,9 +20,11 @@ __all__ = ["RULE", "find"]
 def find(evidence: Evidence) -> Finding | None:
     """A non-finite value in inputs or targets."""
     origin = evidence.script.nonfinite
-    made = find_origin(evidence)
+    made, told = find_origin(evidence), evidence.script.nonfinite
     if made is not None and made.phase != "data" and made.inputs_finite:
         return None  # finite data; what follows from it is not
+    if told is not None and is_computed(evidence, told):
+        return None
     traced = origin is not None and origin.phase == "data"
     shares = {name: _share(evidence, name) for name in ("input", "target")}
     what = max(shares, key=lambda name: shares[name])

@@ -61,7 +61,7 @@ def _tensors(evidence: Evidence) -> Finding | None:
     for parameter in loose:
         name = parameter.name.rpartition(".")[2]
         for code in evidence.codes:
-            made = _attribute(code, name)
+            made = _attribute(code, name) or _with_gradient(code)
             if made is None:
                 continue
             value = code.segment(made.value)
@@ -69,7 +69,7 @@ def _tensors(evidence: Evidence) -> Finding | None:
             return _finding(
                 evidence,
                 0.92,
-                f"{name} is a tensor, no nn.Parameter",
+                f"{ast.unparse(made.targets[0])} is a tensor, no nn.Parameter",
                 evidence.place(code.file, made.lineno),
                 (change,),
                 [figure("way that it went", parameter.moved, "above 0")],
@@ -88,6 +88,16 @@ def _attribute(code: SourceCode, name: str) -> ast.Assign | None:
             for target in node.targets:
                 if isinstance(target, ast.Attribute) and target.attr == name and ast.unparse(target.value) == "self":
                     return node
+    return None
+
+
+def _with_gradient(code: SourceCode) -> ast.Assign | None:
+    """``self.x = torch.…(…, requires_grad=True)`` within a class, whatever its name."""
+    for node in ast.walk(code.tree):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).startswith("self."):
+            text = code.segment(node.value)
+            if ("requires_grad=True" in text or "requires_grad_()" in text) and "Parameter(" not in text:
+                return node
     return None
 
 
