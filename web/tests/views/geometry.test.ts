@@ -147,7 +147,10 @@ describe("the other views of geometry", () => {
 
   it("tell the same of a regression", () => {
     const result = geometryResult<RegressionResult>("regression_collapse");
-    expect(show(RegressionCollapse, { result })).toContain(formatNumber(result.error, 4));
+    const text = show(RegressionCollapse, { result });
+    expect(text).toContain(formatNumber(result.error, 4));
+    expect(text).toContain("of a single target it says nothing");
+    expect(text).not.toContain("NaN");
   });
 
   it("tell the law of separation, and draw the measure chosen", () => {
