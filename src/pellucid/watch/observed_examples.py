@@ -37,6 +37,12 @@ class _Rows:
     def __len__(self) -> int:
         return len(self.inputs)
 
+    @property
+    def widths(self) -> tuple[object, ...]:
+        """What rows of one table have in common."""
+        tables = (self.inputs, self.targets, self.predictions)
+        return tuple(None if table is None else table.shape[1:] for table in tables)
+
 
 class ExampleSample:
     """Keeps at most 1,024 rows of a phase: most of them spread over the run so far, none twice, and some of its end.
@@ -85,8 +91,12 @@ class ExampleSample:
             kept = with_values or kept
         if not kept:
             return None
+        sizes: dict[object, int] = {}
+        for rows in kept:
+            sizes[rows.widths] = sizes.get(rows.widths, 0) + len(rows)
+        # Of several models' examples, those of which most were seen.
+        kept = [rows for rows in kept if rows.widths == max(sizes, key=lambda widths: sizes[widths])]
         first = kept[0]
-        kept = [rows for rows in kept if _fits(rows, first)]
         return ExamplesSeen(
             phase=self._phase,
             step=np.concatenate([np.full(len(rows), rows.step, np.int64) for rows in kept]),
@@ -172,19 +182,6 @@ def _chosen(rows: _Rows, places: np.ndarray) -> _Rows:
         rows.features,
         rows.shape,
         rows.tokens,
-    )
-
-
-def _fits(rows: _Rows, first: _Rows) -> bool:
-    """Whether two batches' rows can stand in one table."""
-
-    def width(values: np.ndarray | None) -> tuple[int, ...] | None:
-        return None if values is None else values.shape[1:]
-
-    return (
-        rows.inputs.shape[1:] == first.inputs.shape[1:]
-        and width(rows.targets) == width(first.targets)
-        and width(rows.predictions) == width(first.predictions)
     )
 
 

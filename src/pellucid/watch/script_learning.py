@@ -53,7 +53,7 @@ class Learning:
         self._step = 0
         self._wanted = True
         self._is_early = False
-        self._hides: dict[int, bool] = {}
+        self._hidden: nn.Module | None = None
         self._roots_seen: set[int] = set()
         self.evaluations = 0
         self.phase = ""
@@ -110,24 +110,19 @@ class Learning:
         elif not self.is_on:
             self._evaluate(root)
         self._roots_seen.add(id(root))
-        if self.is_on and self._is_hidden(root):
+
+    def module_begins(self, module: nn.Module) -> None:
+        """A module, root or not, is called: in some nobody may listen."""
+        if self.is_on and self._hidden is None and _is_hidden(module):
+            self._hidden = module
             self._mode.take_off()
 
-    def root_ends(self, root: nn.Module) -> None:
+    def module_ends(self, module: nn.Module) -> None:
         """It has returned."""
-        if self.is_on and self._is_hidden(root):
-            self.is_on = self._mode.put_on()
-
-    def _is_hidden(self, root: nn.Module) -> bool:
-        """Whether nobody may listen inside this root: what is compiled would be compiled differently."""
-        if hasattr(root, "_orig_mod"):
-            return True
-        if root.training and torch.is_grad_enabled():
-            return False
-        hides = self._hides.get(id(root))
-        if hides is None:
-            hides = self._hides[id(root)] = hides_calls(root)
-        return hides
+        if self._hidden is module:
+            self._hidden = None
+            if self.is_on:
+                self.is_on = self._mode.put_on()
 
     def _evaluate(self, root: nn.Module) -> None:
         number = self.evaluations
@@ -145,7 +140,7 @@ class Learning:
         if not self._mode.put_on():
             self._look_everywhere(False)
             return
-        self.is_on, self.phase = True, phase
+        self.is_on, self.phase, self._hidden = True, phase, None
         self._calls = 0
         self._roots_seen = set()
         self._tell_change(self._step, phase, True)
@@ -159,3 +154,10 @@ class Learning:
         phase, self.phase = self.phase, ""
         self._look_everywhere(False)
         self._tell_change(self._step, phase, False)
+
+
+def _is_hidden(module: nn.Module) -> bool:
+    """Whether nobody may listen inside: what is compiled would be compiled, and what is fused run, differently."""
+    if hasattr(module, "_orig_mod"):
+        return True
+    return hides_calls(module) and not (module.training and torch.is_grad_enabled())

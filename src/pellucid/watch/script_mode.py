@@ -67,8 +67,8 @@ def _is_told(func: Callable[..., Any]) -> bool:
 
 
 def hides_calls(module: nn.Module) -> bool:
-    """Whether torch runs another algorithm inside this module when somebody listens.
+    """Whether torch runs another algorithm in this module's own forward pass when somebody listens.
 
     The fused evaluation of attention is chosen only where no function mode is on.
     """
-    return any(isinstance(each, nn.MultiheadAttention | nn.TransformerEncoderLayer) for each in module.modules())
+    return isinstance(module, nn.MultiheadAttention | nn.TransformerEncoderLayer | nn.TransformerEncoder)

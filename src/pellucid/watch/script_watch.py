@@ -31,7 +31,7 @@ from pellucid.watch.script_layers import ScriptLayers
 from pellucid.watch.script_learning import Learning
 from pellucid.watch.script_loaders import EpochCounter, LoaderBook
 from pellucid.watch.script_models import ModelBook
-from pellucid.watch.script_observers import OBSERVERS
+from pellucid.watch.script_observers import observers_of
 from pellucid.watch.script_optimizers import OptimizerBook, OptimizerRecord, SchedulerBook
 from pellucid.watch.script_output import ScriptOutput
 from pellucid.watch.script_places import NOWHERE, ScriptPlaces
@@ -62,6 +62,8 @@ class ScriptSettings:
         script: The file that runs; None in a notebook.
         title: The file's name or the module's, as a person would say it.
         arguments: What the script is given.
+        module: The module's name where it was started as one.
+        probe: Try things on copies of the model when the script has ended.
     """
 
     budget: float = 0.03
@@ -71,6 +73,19 @@ class ScriptSettings:
     script: Path | None = None
     title: str = "session"
     arguments: tuple[str, ...] = ()
+    module: str = ""
+    probe: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """What a run keeps of them: how to start the script again, and how it was watched."""
+        return {
+            "script": "" if self.script is None else str(self.script),
+            "module": self.module,
+            "arguments": list(self.arguments),
+            "folder": str(Path.cwd()),
+            "budget": self.budget,
+            "full": self.full,
+        }
 
 
 class _ByHand(Optimizer):
@@ -96,7 +111,7 @@ class ScriptWatch:
             settings.runs_dir if settings.runs_dir is not None else default_runs_dir(),
             name=(settings.name or Path(settings.title).stem) + _rank_suffix(),
             kind="watch",
-            settings={"budget": settings.budget, "full": settings.full},
+            settings=settings.to_json(),
             environment=describe_environment(torch.device("cpu")),
             command=" ".join([settings.title, *settings.arguments]),
         )
@@ -118,7 +133,7 @@ class ScriptWatch:
         self._output = ScriptOutput(self.writer, self._epochs, self._steps.elapsed_s)
         self._layers = ScriptLayers(self.writer, self.guard, budget=settings.budget, full=settings.full)
         self._forwards = Forwards(self._book, self.guard, self)
-        self._events = ScriptEvents([make(self) for make in OBSERVERS], self.guard)
+        self._events = ScriptEvents([make(self) for make in observers_of(settings.probe)], self.guard)
         self._learning = Learning(
             self._events.called,
             self._events.learning_changes,
@@ -220,8 +235,8 @@ class ScriptWatch:
         place = NOWHERE if error is None else self.guard("record", self.places.of_error)(error) or NOWHERE
         self.guard("steps", self._close_by_hand)()
         self.guard("forward", self._forwards.settle_all)()
-        self._learning.end()
-        self._events.ended(error)
+        self.guard("calls", self._learning.end)()
+        self.guard("ending", self._events.ended)(error)
         self._let_go()
         self.guard("steps", self._steps.flush)()
         ended = "finished" if error is None else "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
@@ -254,7 +269,6 @@ class ScriptWatch:
 
     def root_ends(self, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """It has returned."""
-        self._learning.root_ends(forward.root)
         self._events.forward_ends(forward.root, forward.index, args, kwargs, output, forward.phase)
 
     def settled(self, forward: Forward) -> None:
@@ -276,10 +290,12 @@ class ScriptWatch:
                 index = owner
         if index >= 0 and self.step == 0:
             self._book.records[index].calls[id(module)] += 1
+        self._learning.module_begins(module)
         self._events.module_begins(module, args, kwargs)
 
     def module_ends(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """It has returned."""
+        self._learning.module_ends(module)
         self._events.module_ends(module, args, kwargs, output)
 
     def _look_everywhere(self, on: bool) -> None:

@@ -395,7 +395,8 @@ def _number(value: Tensor) -> float:
 def _result(line: _Line) -> ScriptLoss:
     term = line.term
     settings = dict(term.call.settings) if term is not None and term.call is not None else {}
-    places = {other.place.line for other in line.others} - ({term.place.line} if term is not None else set())
+    own = {(term.place.line, term.kind)} if term is not None else set()
+    summands = {(other.place.line, other.kind) for other in line.others} - own
     return ScriptLoss(
         kind=line.kind,
         place=term.place if term is not None and term.place.line else line.backward,
@@ -405,7 +406,7 @@ def _result(line: _Line) -> ScriptLoss:
         prediction=line.prediction,
         target=line.target,
         graph=line.graph,
-        terms=len(places),
+        terms=len(summands),
         last_operation=line.operation,
         last_module=line.module,
         rows_sum_to_one=line.shape.rows_sum_to_one,
