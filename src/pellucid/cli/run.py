@@ -38,6 +38,10 @@ def run_command(
     ] = False,
     runs_dir: Annotated[str | None, typer.Option(help="Folder of the runs; $PELLUCID_RUNS or ./runs.")] = None,
     name: Annotated[str, typer.Option(help="What to call the run; after the script if left out.")] = "",
+    probe: Annotated[
+        bool,
+        typer.Option("--probe", help="When it has ended, try things on copies of the model that a diagnosis can use."),
+    ] = False,
 ) -> Ending:
     """Run your training script, unchanged, under watch; then say whether it learns, and if not, why.
 
@@ -54,6 +58,7 @@ def run_command(
         full=full,
         runs_dir=runs_dir,
         name=name,
+        probe=probe,
     )
     ending = launch(request)
     _tell(ending, headless=headless)

@@ -14,7 +14,7 @@ from pellucid.results.diagnosis import Diagnosis, Finding
 if TYPE_CHECKING:
     from pellucid.store.run import Run
 
-__all__ = ["diagnose", "judge"]
+__all__ = ["diagnose", "judge", "rank_of"]
 
 _SEVERITIES = ("fault", "warning", "note")
 
@@ -57,7 +57,7 @@ def judge(evidence: Evidence, run: str = "", rules: Sequence[Rule] | None = None
         if finding is not None:
             found[rule.code] = finding
     explained = _explain(found, {rule.code: rule.explains for rule in chosen})
-    ranked = tuple(sorted(explained, key=_rank))
+    ranked = tuple(sorted(explained, key=rank_of))
     verdict = "faulty" if any(finding.severity == "fault" for finding in ranked) else "healthy"
     return Diagnosis(
         run=run,
@@ -70,13 +70,14 @@ def judge(evidence: Evidence, run: str = "", rules: Sequence[Rule] | None = None
     )
 
 
-def _rank(finding: Finding) -> tuple[int, float, str]:
+def rank_of(finding: Finding) -> tuple[int, float, str]:
+    """What findings are sorted by: severity, then certainty."""
     return _SEVERITIES.index(finding.severity), -finding.certainty, finding.code
 
 
 def _explain(found: dict[str, Finding], explains: dict[str, tuple[str, ...]]) -> list[Finding]:
     """Let each cause take what it explains beneath it; that becomes a note, no more certain than its cause."""
-    order = sorted(found.values(), key=_rank)
+    order = sorted(found.values(), key=rank_of)
     beneath: dict[str, str] = {}
     for cause in order:
         if cause.severity == "note":

@@ -14,13 +14,14 @@ import runpy
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from pellucid.errors import SettingsError
+from pellucid.watch.replaced_sources import install_replaced_sources, read_replaced_sources
 from pellucid.store.locations import default_runs_dir, is_uri
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class LaunchRequest:
         full: Everything at every step.
         runs_dir: Where the run is made.
         name: What the run is called; '' means after the script.
+        probe: Try things on copies of the model when the script has ended.
     """
 
     target: str
@@ -54,6 +56,7 @@ class LaunchRequest:
     full: bool = False
     runs_dir: str | None = None
     name: str = ""
+    probe: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,9 @@ def launch(request: LaunchRequest) -> Ending:
     Raises:
         SettingsError: There is no such script or module.
     """
-    target = _find(request)
+    texts = read_replaced_sources()
+    target = _find(request, texts)
+    install_replaced_sources(texts)
     session = _Session(request, target.file)
     session.prepare()
     code, error = 0, None
@@ -107,7 +112,7 @@ class _Target:
     execute: Callable[[], None]
 
 
-def _find(request: LaunchRequest) -> _Target:
+def _find(request: LaunchRequest, texts: Mapping[str, str]) -> _Target:
     if request.module:
         return _find_module(request)
     path = Path(request.target)
@@ -125,7 +130,7 @@ def _find(request: LaunchRequest) -> _Target:
         request = LaunchRequest(**{**vars(request), "target": found})
     # As python does: the folder of the file itself, where the name is a link.
     _arrange([request.target, *request.arguments], str(path.resolve().parent))
-    return _Target(path.resolve(), lambda: _run_file(path))
+    return _Target(path.resolve(), lambda: _run_file(path, texts.get(str(path.resolve()))))
 
 
 def _is_python(file: Path) -> bool:
@@ -159,13 +164,13 @@ def _arrange(arguments: list[str], folder: str) -> None:
         sys.path[0] = folder
 
 
-def _run_file(path: Path) -> None:
-    """Run a file in a new ``__main__``, as ``python FILE`` does."""
+def _run_file(path: Path, text: str | None) -> None:
+    """Run a file in a new ``__main__``, as ``python FILE`` does; a text given stands in for what the file holds."""
     name = os.path.abspath(path)  # noqa: PTH100  # links are kept, as in python's own __file__
     main = _new_main(name)
     main.__dict__["__loader__"] = importlib.machinery.SourceFileLoader("__main__", name)
     with io.open_code(name) as opened:
-        code = compile(opened.read(), name, "exec", dont_inherit=True)
+        code = compile(opened.read() if text is None else text, name, "exec", dont_inherit=True)
     exec(code, main.__dict__)
 
 
@@ -284,6 +289,8 @@ class _Session:
                 script=self._file,
                 title=request.target if request.module else Path(request.target).name,
                 arguments=request.arguments,
+                module=request.target if request.module else "",
+                probe=request.probe,
             )
             self._watch = ScriptWatch(settings)
             self.location = self._watch.writer.location
