@@ -40,7 +40,7 @@ def run_command(
     name: Annotated[str, typer.Option(help="What to call the run; after the script if left out.")] = "",
     probe: Annotated[
         bool,
-        typer.Option("--probe", help="When it has ended, try things on copies of the model that a diagnosis can use."),
+        typer.Option("--probe", help="When it has ended, try things on copies of the model, for the diagnosis."),
     ] = False,
 ) -> Ending:
     """Run your training script, unchanged, under watch; then say whether it learns, and if not, why.

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["compare_progress"]
 
 _HIGHER = ("accuracy", "acc", "f1", "auc", "auroc", "recall", "precision", "r2", "iou", "score", "bleu", "psnr", "dice")
-_LOWER = ("error", "err", "mae", "mse", "rmse", "mape", "perplexity", "ppl", "nll", "loss", "wer", "cer", "fid")
-_LOSSES = ("nll", "loss", "ppl", "perplexity")
+_LOWER = ("error", "err", "mae", "mse", "rmse", "mape", "ppl", "perplexity", "nll", "loss", "cost", "wer", "cer", "fid")
+_LOSSES = ("nll", "loss", "cost", "ppl", "perplexity")
 _HELD_OUT = ("test", "validation")
 _TAIL = 0.2
 _LEAST_GAIN = 0.02
@@ -29,15 +29,17 @@ def compare_progress(before: Evidence, after: Evidence, *, failed: bool = False)
     """Compare two runs of a script by the figure that says most of its task.
 
     First choice is what the script itself prints of held-out data (accuracy before error before loss), then what it
-    prints of its training, then the accuracy that the watch saw at the loss, last the loss. A loss counts only where
-    nothing else is told: a change may have given it another scale.
+    prints of its training, then the accuracy that the watch saw at the loss, last the loss. Of these the first decides
+    that moved at all. A loss counts only where both runs have the same one, or nothing else is told: a change may have
+    given it another scale.
 
     Args:
         before: The run as it was.
         after: The run with the change.
         failed: Whether the changed script ended by an error.
     """
-    name, higher, old, new = _shared_figure(before, after)
+    figures = _shared_figures(before, after)
+    name, higher, old, new = next((one for one in figures if _moved(one)), figures[0])
     was, became = _ending(old), _ending(new)
     better = _is_better(was, became, higher=higher) and not failed
     steps = after.script.steps
@@ -57,22 +59,40 @@ def compare_progress(before: Evidence, after: Evidence, *, failed: bool = False)
     )
 
 
-def _shared_figure(before: Evidence, after: Evidence) -> tuple[str, bool, Series, Series]:
-    """The best figure that both runs have."""
+_Figure = tuple[str, bool, Series, Series]
+"""Name, whether more is better, and the series of both runs."""
+
+
+def _shared_figures(before: Evidence, after: Evidence) -> list[_Figure]:
+    """The figures that both runs have, the one that says most first."""
+    same_loss = _loss_of(before) == _loss_of(after)
     shared = [key for key in before.records.metrics if key in after.records.metrics]
     ranked = sorted((rank, key) for key in shared if (rank := _rank(key)) is not None)
-    seen: list[tuple[str, bool, Series, Series]] = []
+    told: list[_Figure] = []
+    losses: list[_Figure] = []
+    for (is_loss, *_), (split, name) in ranked:
+        label = f"{name} ({split})" if split else name
+        figures = losses if is_loss else told
+        figures.append((label, _is_higher(name), before.metric(name, split), after.metric(name, split)))
     for phase in ("evaluation", "train"):
         old, new = (run.series(phase, "prediction", "accuracy") for run in (before, after))
         if len(old) and len(new):
-            seen.append((f"accuracy ({phase})", True, old, new))
-    if ranked and (ranked[0][0][0] == 0 or not seen):
-        split, name = ranked[0][1]
-        label = f"{name} ({split})" if split else name
-        return label, _is_higher(name), before.metric(name, split), after.metric(name, split)
-    if seen:
-        return seen[0]
-    return "loss", False, before.loss, after.loss
+            told.append((f"accuracy ({phase})", True, old, new))
+    losses.append(("loss", False, before.loss, after.loss))
+    return [*told, *losses] if same_loss or not told else told
+
+
+def _loss_of(run: Evidence) -> tuple[str, ...]:
+    """What gives the run's loss its scale."""
+    loss = run.main_loss
+    return () if loss is None else (loss.kind, loss.reduction, loss.last_operation)
+
+
+def _moved(figure: _Figure) -> bool:
+    """Whether the two runs end at all differently by it."""
+    _, higher, old, new = figure
+    was, became = _ending(old), _ending(new)
+    return _is_better(was, became, higher=higher) or _is_better(became, was, higher=higher)
 
 
 def _rank(key: tuple[str, str]) -> tuple[int, int, int] | None:
