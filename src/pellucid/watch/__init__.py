@@ -1,7 +1,7 @@
 """Records a training run from inside a plain PyTorch loop, within an overhead budget.
 
 The room shares its name with the call that people make, ``pellucid.watch(model, optimizer)``, so the module itself
-can be called.
+can be called. Without a model it is the whole script that is watched.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ __all__: list[str] = []
 
 class _CallableRoom(ModuleType):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not args and "model" not in kwargs:
+            from pellucid.watch.script_session import watch_script
+
+            return watch_script(**kwargs)
         from pellucid.watch.recorder import watch
 
         return watch(*args, **kwargs)

@@ -58,7 +58,7 @@ class Guard:
             try:
                 return function(*args, **kwargs)
             except Exception as error:
-                self._switch_off(part, error)
+                self.switch_off(part, error)
                 return None
             finally:
                 took_s = clock() - began
@@ -70,7 +70,8 @@ class Guard:
 
         return guarded
 
-    def _switch_off(self, part: str, error: Exception) -> None:
+    def switch_off(self, part: str, error: Exception) -> None:
+        """Report an error of this part, and be silent about it from here on."""
         self._switched_off.add(part)
         try:
             self._report(part, error)

@@ -163,7 +163,8 @@ class ScriptEvents:
 
     Args:
         observers: Who is told, in this order.
-        guard: Keeps their errors from the script; each observer is a part of its own.
+        guard: Keeps their errors from the script; each observer is a part of its own. What they cost is counted where
+            the event came from, which is under the guard already.
     """
 
     forward_begins: Callable[..., None]
@@ -195,8 +196,9 @@ class ScriptEvents:
         return found
 
     def _teller(self, event: str) -> Callable[..., None]:
+        guard = self._guard
         told = [
-            self._guard(_part(observer), getattr(observer, event))
+            (_part(observer), getattr(observer, event))
             for observer in self._observers
             if getattr(type(observer), event) is not getattr(ScriptObserver, event)
         ]
@@ -208,8 +210,12 @@ class ScriptEvents:
                 gradients = torch.is_grad_enabled()
                 torch._C._set_grad_enabled(False)
                 try:
-                    for each in told:
-                        each(*args)
+                    for part, each in told:
+                        if guard.is_on(part):
+                            try:
+                                each(*args)
+                            except Exception as error:
+                                guard.switch_off(part, error)
                 finally:
                     torch._C._set_grad_enabled(gradients)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pellucid.watch.nonfinite import NonFiniteHunt
 from pellucid.watch.observed import ObservedScript
 from pellucid.watch.script_events import ScriptObserver
 from pellucid.watch.wiring import ScriptWiring
@@ -16,7 +17,7 @@ def observers_of(probe: bool) -> tuple[type[ScriptObserver], ...]:
         probe: With the one that tries things on copies of the model in the end.
     """
     if not probe:
-        return ScriptWiring, ObservedScript
+        return ScriptWiring, ObservedScript, NonFiniteHunt
     from pellucid.watch.probing import ProbingScript  # brings lenses with it
 
-    return ScriptWiring, ObservedScript, ProbingScript
+    return ScriptWiring, ObservedScript, NonFiniteHunt, ProbingScript
