@@ -1,4 +1,5 @@
-"""Functions of the script that change inputs at random, and where they are used: on training data, on evaluation data."""
+"""Functions of the script that change inputs at random, and where they are used: on training data, on evaluation
+data."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """Learning rates: what is usual for which optimiser, how far the weights moved in a step, and the line to change.
 
-Usual rates are those that the optimisers' authors and PyTorch propose, an order of magnitude to both sides: Adam and
-its kin 0.001 (Kingma & Ba 2015), RMSprop 0.001–0.01 (Hinton's lecture 6e), Adagrad 0.01 (Duchi et al. 2011), Adadelta 1
-(Zeiler 2012), plain SGD 0.01–0.1 for standardised inputs (Bengio 2012, "Practical recommendations", §3.1.1), with
-momentum β counted as lr / (1 − β). An update of about a thousandth of the weights a step is healthy (Karpathy, CS231n,
-"ratio of weights to updates").
+Usual rates are those that the optimisers' authors and PyTorch propose, an order of magnitude to both sides: Adam
+and its kin 0.001 (Kingma & Ba 2015), RMSprop 0.001–0.01 (Hinton's lecture 6e), Adagrad 0.01 (Duchi et al. 2011),
+Adadelta 1 (Zeiler 2012), plain SGD 0.01–0.1 for standardised inputs (Bengio 2012, "Practical recommendations",
+§3.1.1), with momentum β counted as lr / (1 − β). An update of about a thousandth of the weights a step is healthy
+(Karpathy, CS231n, "ratio of weights to updates").
 """
 
 from __future__ import annotations

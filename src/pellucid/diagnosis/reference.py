@@ -18,6 +18,8 @@ _NAN = float("nan")
 _LEAST_ROWS = 40
 _MOST_ROWS = 600
 _TREES = 60
+_MOST_CLASSES = 0.25
+"""Classes, as a share of the rows: with fewer than four rows each there is nothing to learn one from."""
 _PENALTIES = (1.0, 10.0, 100.0, 1000.0)
 _FOLDS = 3
 
@@ -34,7 +36,7 @@ def reference_score(seen: ExamplesSeen, task: str) -> float:
         return _NAN
     if task in ("classes", "binary"):
         targets = targets.argmax(axis=1) if targets.ndim == 2 and targets.shape[1] > 1 else targets.reshape(-1).round()
-        if len(np.unique(targets)) < 2:
+        if not 2 <= len(np.unique(targets)) <= _MOST_CLASSES * len(targets):
             return _NAN
     elif targets.ndim == 2 and targets.shape[1] == 1:
         targets = targets[:, 0]

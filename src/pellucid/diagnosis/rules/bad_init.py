@@ -1,9 +1,9 @@
 """Random weights that start at a wrong scale.
 
-std · √fan_in is what a layer multiplies its signal by: 1.41 in He's scheme (He et al. 2015), 1 in Xavier's (Glorot & Bengio
-2010), 0.58 in PyTorch's own. Above 5 the signal grows fivefold a layer and units saturate or logits explode; below 0.05 it
-dies out. A mean far from 0 is as bad: mean · √fan_in of the spread pushes every unit to one side. Only weights that are no
-PyTorch default count, with a first loss far from its expected value or a bad end.
+std · √fan_in is what a layer multiplies its signal by: 1.41 in He's scheme (He et al. 2015), 1 in Xavier's (Glorot
+& Bengio 2010), 0.58 in PyTorch's own. Above 5 the signal grows fivefold a layer and units saturate or logits
+explode; below 0.05 it dies out. A mean far from 0 is as bad: mean · √fan_in of the spread pushes every unit to one
+side. Only weights that are no PyTorch default count, with a first loss far from its expected value or a bad end.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ _MANY = 8
 """Fan-in from which a one-sided mean adds up."""
 _FAR = 3.0
 """The first loss over its expected value."""
+_ABSURD = 20.0
+"""The same, where the weights are wrong whatever comes of them: logits of such a size are no one's choice."""
 
 
 def find(evidence: Evidence) -> Finding | None:
@@ -43,7 +45,7 @@ def find(evidence: Evidence) -> Finding | None:
     first = evidence.loss_curve.first
     far = math.isfinite(expected) and first > _FAR * expected
     end, reached = ending(evidence), evidence.outcome.reached
-    short = bool(end) or reached < 0.9
+    short = bool(end) or reached < 0.9 or first > _ABSURD * expected
     if not short and not far:
         return None
     width = min(1.0, abs(math.log10(scale / 1.4)) / 2) if scale > 0 else 0.0
@@ -88,7 +90,8 @@ def _finding(
         since=0,
         evidence=figures,
         curves=[curve("loss", evidence.loss)],
-        why=f"The signal changes its size by that factor in every layer, and the gradient with it; {ending_said(evidence)}.",
+        why="The signal changes its size by that factor in every layer, and the gradient "
+        f"with it; {ending_said(evidence)}.",
         fix="Leave PyTorch's own initial values, or use nn.init.kaiming_normal_.",
         changes=_change(evidence, place),
         disproof="With He's initial values it trains no better.",
@@ -129,6 +132,7 @@ RULE = Rule(
     "bad_init",
     find,
     explains=(
+        "overfitting",
         "dead_relu",
         "saturated_activation",
         "exploding_gradient",

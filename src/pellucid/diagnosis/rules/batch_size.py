@@ -1,8 +1,9 @@
 """Batches far too small or far too large for the method.
 
-BatchNorm takes mean and variance from the batch: with one or two examples they say nothing of the data (Wu & He 2018, "Group
-Normalization", fig. 1: the error rises steeply below eight). The other end: a batch of half the data or more leaves a
-handful of updates in all; below fifty, with the loss still falling, it is their number that is missing.
+BatchNorm takes mean and variance from the batch: with one or two examples they say nothing of the data (Wu & He
+2018, "Group Normalization", fig. 1: the error rises steeply below eight). The other end: a batch of half the data
+or more leaves a handful of updates in all; below fifty, with the loss still falling, it is their number that is
+missing.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def _small(evidence: Evidence, size: float, norm: ScriptModule) -> Finding:
             figure("loss at the end", evidence.loss_curve.last),
         ],
         curves=[curve("loss", evidence.loss)],
-        why="Mean and variance of so few examples are those examples' own, so that the layer takes out what tells them apart.",
+        why="Mean and variance of so few examples are those examples' own, so that the layer "
+        "takes out what tells them apart.",
         fix="Take batches of 32, or GroupNorm or LayerNorm in place of BatchNorm.",
         changes=changes,
         disproof="With batches of 32 the evaluation is no better.",

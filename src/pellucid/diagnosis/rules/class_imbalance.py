@@ -1,9 +1,10 @@
 """A rare class is not made up for: the network answers with the common one.
 
-A class is rare with less than a fifth of an even share's examples, or below 15 % of two. Nothing weights it (no ``weight``, no
-``pos_weight``, no weighted sampler), and of its examples the network finds less than 40 % at the end: half of what a
-balanced threshold would find with an error of 20 % on both sides. That the scores rank rare examples above common ones
-(area under the curve above 0.6) shows that something was learned, and that the weights alone are wrong.
+A class is rare with less than a fifth of an even share's examples, or below 15 % of two. Nothing weights it (no
+``weight``, no ``pos_weight``, no weighted sampler), and of its examples the network finds less than 40 % at the
+end: half of what a balanced threshold would find with an error of 20 % on both sides. That the scores rank rare
+examples above common ones (area under the curve above 0.6) shows that something was learned, and that the weights
+alone are wrong.
 """
 
 from __future__ import annotations
@@ -120,7 +121,10 @@ def _recall(scores: np.ndarray, hit: np.ndarray, rare: int) -> tuple[float, floa
 
 def _fix(classes: int, share: np.ndarray) -> str:
     if classes == 2:
-        return f"Weight the rare class: pos_weight={share.max() / share.min():.3g} in BCEWithLogitsLoss, or weight=… in CrossEntropyLoss."
+        return (
+            f"Weight the rare class: pos_weight={share.max() / share.min():.3g} in "
+            "BCEWithLogitsLoss, or weight=… in CrossEntropyLoss."
+        )
     return "Give CrossEntropyLoss weight = 1 / (classes · share), or draw batches by WeightedRandomSampler."
 
 

@@ -1,9 +1,9 @@
 """Information of the test data enters training: the reported figure is better than an honest one.
 
-Four signs, by strength: an input column that is the target itself; held-out rows that stand among the training rows (a fifth
-of every evaluated batch, where the script speaks of a test set); windows of a series, parted at random, that overlap by all but
-one place; and features chosen, or examples multiplied, on all the data before the split, in the source. A scaler fitted before
-the split leaks next to nothing and is a note.
+Four signs, by strength: an input column that is the target itself; held-out rows that stand among the training rows
+(a fifth of every evaluated batch, where the script speaks of a test set); windows of a series, parted at random,
+that overlap by all but one place; and features chosen, or examples multiplied, on all the data before the split, in
+the source. A scaler fitted before the split leaks next to nothing and is a note.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """ReLU units that put out 0 for every example, and so get no gradient. A symptom, unless the layer starts that way.
 
-Some zeros are what ReLU is for: half of them at the start. A layer of which nine tenths of the units are 0 for a whole batch, or
-whose entries are 0 to 98 %, passes next to nothing on; Lu et al. 2019 ("Dying ReLU") call it dead when all are.
+Some zeros are what ReLU is for: half of them at the start. A layer of which nine tenths of the units are 0 for a
+whole batch, or whose entries are 0 to 98 %, passes next to nothing on; Lu et al. 2019 ("Dying ReLU") call it dead
+when all are.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def find(evidence: Evidence) -> Finding | None:
         "dead_relu",
         severity="fault" if short else "note",
         certainty=(0.82 if since == 0 else 0.62) + (0.08 if share > 0.995 else 0.0),
-        title=f"{share:.0%} of {layer or 'a ReLU layer'} is 0 whatever the input{' from the first step on' if since == 0 else ''}",
+        title=f"{share:.0%} of {layer or 'a ReLU layer'} is 0 whatever the "
+        f"input{' from the first step on' if since == 0 else ''}",
         layer=layer,
         since=since,
         place=place,

@@ -1,9 +1,9 @@
 """Inputs are almost constant, as after a second scaling: a network sees next to nothing of them.
 
-Inputs that were scaled once have a spread of about 1 (standardised) or 0.3 (to [0, 1]); divided by 255 again, of 0.001.
-Below 0.02, and small in size too, they are near-constant: twenty steps of a usual rate do not make up for a factor of 50.
-That the source scales more than once makes it certain; without any scaling there, raw data of that size are taken for
-unnormalised.
+Inputs that were scaled once have a spread of about 1 (standardised) or 0.3 (to [0, 1]); divided by 255 again, of
+0.001. Below 0.02, and small in size too, they are near-constant: twenty steps of a usual rate do not make up for a
+factor of 50. That the source scales more than once makes it certain; without any scaling there, raw data of that
+size are taken for unnormalised.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def find(evidence: Evidence) -> Finding | None:
             figure("lines that scale", len(lines)),
         ],
         curves=[curve("loss", evidence.loss)],
-        why="To inputs that hardly differ a network gives answers that hardly differ, and its first layer's gradient is as small.",
+        why="To inputs that hardly differ a network gives answers that hardly differ, and "
+        "its first layer's gradient is as small.",
         fix="Scale the inputs once: take one of the two scalings out."
         if len(lines) > 1
         else "Scale the inputs to a spread of about 1.",

@@ -1,7 +1,7 @@
 """The gradient grows without bound. A symptom, mostly of a step, a loss or weights of a wrong size.
 
-A gradient norm a thousand times its early median, or one that becomes infinite, together with a loss that diverges: noise moves
-gradients by a factor of ten (Pascanu et al. 2013 clip at such a multiple of the usual norm).
+A gradient norm a thousand times its early median, or one that becomes infinite, together with a loss that diverges:
+noise moves gradients by a factor of ten (Pascanu et al. 2013 clip at such a multiple of the usual norm).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Labels that are not those of their inputs: nothing can predict them.
 
-A forest of trees and a linear model are fitted to the examples that were trained on. Labels that neither predicts better
-than chance (by 2.5 standard errors), although a hundred examples are there, do not belong to these inputs; the network
-has then learned nothing or all by heart. Where the evaluation examples can be predicted well and the training examples
-cannot, though both look alike, the training labels alone are wrong, in part or in whole.
+A forest of trees and a linear model are fitted to the examples that were trained on. Labels that neither predicts
+better than chance (by 2.5 standard errors), although a hundred examples are there, do not belong to these inputs;
+the network has then learned nothing or all by heart. Where the evaluation examples can be predicted well and the
+training examples cannot, though both look alike, the training labels alone are wrong, in part or in whole.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _ERRORS = 2.5
 _LOST = 0.25
 """Of the way from chance to a perfect score, between what evaluation and training labels let one learn."""
 _ALIKE = 0.25
-"""Mean shift of columns, in their spread, beyond what chance gives: inputs that differ by more are of another source."""
+"""Mean shift of columns, in their spread, beyond what chance gives: inputs that differ by more are of another
+source."""
 _NAN = float("nan")
 
 
@@ -90,7 +91,8 @@ def _finding(evidence: Evidence, reference: float, offered: float, certainty: fl
         curves=[
             curve("loss", evidence.loss, level=evidence.loss_curve.constant, level_name="the best constant answer"),
         ],
-        why="What the labels say has nothing to do with the inputs beside them, so that there is nothing to learn but noise.",
+        why="What the labels say has nothing to do with the inputs beside them, so that "
+        "there is nothing to learn but noise.",
         fix="Check that inputs and labels keep the same order and come from the same rows, from file to batch.",
         disproof="Printed beside each other, inputs and labels of a batch belong together.",
     )

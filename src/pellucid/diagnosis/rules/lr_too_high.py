@@ -1,8 +1,9 @@
 """The step is too large: weights are overwritten faster than the loss can follow.
 
-Two signs, and a bad end with one of them: the rate lies above what is usual for its optimiser (``rates.py`` says whose
-figures), or the updates of the first steps are fifty times the healthy thousandth of the weights. Inputs, targets, sums or
-first weights of an unusual size make a usual rate too large; then they are the cause, and this rule stays silent.
+Two signs, and a bad end with one of them: the rate lies above what is usual for its optimiser (``rates.py`` says
+whose figures), or the updates of the first steps are fifty times the healthy thousandth of the weights. Inputs,
+targets, sums or first weights of an unusual size make a usual rate too large; then they are the cause, and this
+rule stays silent.
 """
 
 from __future__ import annotations

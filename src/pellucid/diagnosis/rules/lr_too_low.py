@@ -1,8 +1,8 @@
 """The step is too small: the loss falls smoothly, but hardly.
 
-The rate lies below what is usual for its optimiser (``rates.py``) from the first step on, the gradients are there, and the
-run ends far from what its data offer or still on the way down. Where the rate is usual but the weights moved by less than a
-hundredth of the healthy thousandth a step, the same is suspected.
+The rate lies below what is usual for its optimiser (``rates.py``) from the first step on, the gradients are there,
+and the run ends far from what its data offer or still on the way down. Where the rate is usual but the weights
+moved by less than a hundredth of the healthy thousandth a step, the same is suspected.
 """
 
 from __future__ import annotations
@@ -32,12 +32,8 @@ _STEPS = 50
 def find(evidence: Evidence) -> Finding | None:
     """A rate below the usual with a loss that has hardly fallen."""
     rate, loss = evidence.rate, evidence.loss_curve
-    if rate is None or not loss.finite or loss.wild or evidence.script.steps < _STEPS:
-        return None
-    reached = evidence.outcome.reached
-    if math.isfinite(reached) and reached > _GOOD:
-        return None
-    if _decays(evidence) or loss.rises > 0.5:
+    calm = loss.finite and not loss.wild and not loss.rises > 0.5 and evidence.script.steps >= _STEPS
+    if rate is None or not calm or evidence.outcome.reached > _GOOD or _decays(evidence):
         return None
     updates = update_ratio(evidence, late=True)
     slow = loss.still_falling or loss.fall < 0.1 or bool(ending(evidence))
@@ -75,7 +71,8 @@ def _finding(evidence: Evidence, rate: Rate, updates: float, certainty: float, s
         "lr_too_low",
         severity="fault" if severity == "fault" else "warning",
         certainty=certainty,
-        title=f"The learning rate of {rate.value:g} is too low: after {evidence.script.steps:,} updates the loss came only "
+        title=f"The learning rate of {rate.value:g} is too low: after {evidence.script.steps:,} "
+        "updates the loss came only "
         f"from {loss.first:.3g} to {loss.last:.3g}",
         place=rate.optimizer.place,
         since=0,

@@ -57,7 +57,7 @@ def _share(evidence: Evidence, subject: str) -> float:
     for seen in evidence.script.examples:
         entries = seen.inputs if subject == "input" else seen.targets
         values.append(float((~np.isfinite(entries)).mean()) if entries.size else 0.0)
-    return max([value for value in values if value == value], default=0.0)
+    return max([value for value in values if not np.isnan(value)], default=0.0)
 
 
 def _first_step(evidence: Evidence, subject: str) -> int:

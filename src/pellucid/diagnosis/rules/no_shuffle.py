@@ -1,9 +1,9 @@
 """Training data arrive sorted: each batch holds one class, or one range of the targets.
 
-In batches drawn at random the batches' means differ by chance alone: the variance between them over that within is 1 on
-average (Fisher's F). Sorted data give the number of examples a batch. Above 4, with at least half of all variance lying
-between batches, the order carries the target. Windows of a time series that overlap from row to row are left alone: there
-an order is meant.
+In batches drawn at random the batches' means differ by chance alone: the variance between them over that within is
+1 on average (Fisher's F). Sorted data give the number of examples a batch. Above 4, with at least half of all
+variance lying between batches, the order carries the target. Windows of a time series that overlap from row to row
+are left alone: there an order is meant.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A setting of the optimiser other than its rate is wrong.
 
-Looked at, with the authors' values beside: Adam's eps (1e-8; rounds to 0 in half precision, whose least number is 6e-8; above
-0.01 it swallows the gradient's size, so that steps are far smaller than lr), its betas (0.9 and 0.999, Kingma & Ba 2015; β₁
-above 0.99 or β₂ below β₁² do not converge, Reddi et al. 2018), momentum (0.9; 0.99 and more overshoots for a hundred
-steps), and an optimiser made anew every few steps, which forgets its averages.
+Looked at, with the authors' values beside: Adam's eps (1e-8; rounds to 0 in half precision, whose least number is
+6e-8; above 0.01 it swallows the gradient's size, so that steps are far smaller than lr), its betas (0.9 and 0.999,
+Kingma & Ba 2015; β₁ above 0.99 or β₂ below β₁² do not converge, Reddi et al. 2018), momentum (0.9; 0.99 and more
+overshoots for a hundred steps), and an optimiser made anew every few steps, which forgets its averages.
 """
 
 from __future__ import annotations
@@ -97,12 +97,18 @@ def _odd_betas(optimizer: ScriptOptimizer, group: OptimizerGroup) -> Iterator[_O
         first, second = (float(part) for part in said.strip("()[] ").split(",")[:2])
     except ValueError:
         return
-    if first >= _FIRST_BETA:
-        why = f"The gradient is averaged over {1 / max(1e-9, 1 - first):.0f} steps, so that the direction is long out of date."
+    if first >= _FIRST_BETA and second >= first**2 - 0.02:
+        why = (
+            f"The gradient is averaged over {1 / max(1e-9, 1 - first):.0f} steps, so that the "
+            "direction is long out of date."
+        )
         yield _Odd("β₁", first, "0.9", "betas", "(0.9, 0.999)", 0.82, False, why)
     elif second < max(_SECOND_BETA, first**2 - 0.02):
-        why = "The running size of the gradient is shorter than its mean's, so that steps are anything but of the rate's size."
-        yield _Odd("β₂", second, "0.999", "betas", "(0.9, 0.999)", 0.78, False, why)
+        why = (
+            "The running size of the gradient is shorter than its mean's, so that steps are "
+            "anything but of the rate's size."
+        )
+        yield _Odd("β₂", second, "0.999", "betas", "(0.9, 0.999)", 0.78, True, why)
 
 
 def _remade(optimizer: ScriptOptimizer) -> bool:

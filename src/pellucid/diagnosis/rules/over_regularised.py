@@ -1,10 +1,11 @@
 """Weight decay, a penalty or dropout outweighs the data.
 
-Weight decay λ of an L2 kind pulls with λ·‖w‖ where the data's gradient pulls with ‖g‖: more than that, and weights shrink whatever
-the data say. Usual values are 1e-5 to 1e-3 for L2 and 0.01 to 0.1 for AdamW (Loshchilov & Hutter 2019); a decay of 0.02 and
-1 from which on it is suspected lies twenty times and ten times above. Dropout of 0.75 and more keeps a quarter (0.5 is
-the most that is usual, Srivastava et al. 2014); a penalty larger than the data's loss is one that rules. Each only with a
-poor score on the training examples: regularisation that helps is none of it.
+Weight decay λ of an L2 kind pulls with λ·‖w‖ where the data's gradient pulls with ‖g‖: more than that, and weights
+shrink whatever the data say. Usual values are 1e-5 to 1e-3 for L2 and 0.01 to 0.1 for AdamW (Loshchilov & Hutter
+2019); a decay of 0.02 and 1 from which on it is suspected lies twenty times and ten times above. Dropout of 0.75
+and more keeps a quarter (0.5 is the most that is usual, Srivastava et al. 2014); a penalty larger than the data's
+loss is one that rules. Each only with a poor score on the training examples: regularisation that helps is none of
+it.
 """
 
 from __future__ import annotations

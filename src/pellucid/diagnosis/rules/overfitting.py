@@ -1,8 +1,8 @@
 """The network learns its examples by heart: training loss goes to nothing while the loss on others rises.
 
-Where the held-out loss ends a quarter above its lowest point (Prechelt 1998, "Early stopping, but when?", takes 5 to 50 %), three times
-above the training loss and worse than half of what a constant answer gives, the run is spoiled; a lesser rise is a
-warning. Evaluation examples that were trained on do not count.
+Where the held-out loss ends a quarter above its lowest point (Prechelt 1998, "Early stopping, but when?", takes 5
+to 50 %), three times above the training loss and worse than half of what a constant answer gives, the run is
+spoiled; a lesser rise is a warning. Evaluation examples that were trained on do not count.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def _finding(evidence: Evidence, held: Series, gap: float, severity: str) -> Fin
         ],
         curves=[curve("held-out loss", held), curve("training loss", evidence.loss)],
         why="With more weights than the examples can bind, it learns their noise, which says nothing of others.",
-        fix=f"Stop at step {lowest}, where the held-out loss was lowest, or regularise: weight decay, dropout, fewer units, more data.",
+        fix=f"Stop at step {lowest}, where the held-out loss was lowest, or regularise: "
+        "weight decay, dropout, fewer units, more data.",
         disproof="Stopped there or regularised, the held-out loss is no lower.",
     )
 

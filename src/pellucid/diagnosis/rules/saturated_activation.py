@@ -1,8 +1,8 @@
 """Sigmoid or tanh units at their bounds for nearly every input: their slope there is next to 0. Mostly a symptom.
 
-Of tanh, a mean square of 0.9 means that the usual unit stands at ±0.95, where its slope is a tenth; of sigmoid the same
-about its middle. Trained units are that far out for some inputs; a hidden layer that starts so learns slowly or not at all
-(Glorot & Bengio 2010, §3).
+Of tanh, a mean square of 0.9 means that the usual unit stands at ±0.95, where its slope is a tenth; of sigmoid the
+same about its middle. Trained units are that far out for some inputs; a hidden layer that starts so learns slowly
+or not at all (Glorot & Bengio 2010, §3).
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def find(evidence: Evidence) -> Finding | None:
         "saturated_activation",
         severity="fault" if short else "note",
         certainty=(0.76 if since == 0 else 0.6) + 0.1 * (max(share, last) > 0.97),
-        title=f"The {call.function.rstrip('_')} units of {call.module or 'a layer'} stand at their bounds{' from the start' if since == 0 else ''}",
+        title=f"The {call.function.rstrip('_')} units of {call.module or 'a layer'} stand at "
+        f"their bounds{' from the start' if since == 0 else ''}",
         layer=call.module,
         since=since,
         place=call.place,

@@ -1,9 +1,10 @@
 """The schedule of the learning rate does not do what is meant.
 
-Judged by the recorded rate itself. It is spent when it falls below a hundredth of its largest before half of the run and
-stays there (a schedule meant for the run ends low at its end; a schedule stepped per batch though meant per epoch is there after a few
-dozen batches). It never gets going when a one-cycle or warm-up is stepped once an epoch. It grows a hundredfold, or
-swings through several cosine periods an epoch. Or a scheduler was made and never stepped.
+Judged by the recorded rate itself. It is spent when it falls below a hundredth of its largest before half of the
+run and stays there (a schedule meant for the run ends low at its end; a schedule stepped per batch though meant per
+epoch is there after a few dozen batches). It never gets going when a one-cycle or warm-up is stepped once an epoch.
+It grows a hundredfold, or swings through several cosine periods an epoch. Or a scheduler was made and never
+stepped.
 """
 
 from __future__ import annotations
@@ -59,7 +60,10 @@ def _spent(evidence: Evidence, rates: np.ndarray, scheduler: ScriptScheduler | N
         return None
     good = evidence.outcome.reached > 0.98 and not ending(evidence) and evidence.outcome.task != "regression"
     each = scheduler is not None and scheduler.calls_per_update > 0.5
-    title = f"The learning rate is spent after {after:,} of {len(rates):,} updates: it has fallen from {top:.3g} to {rates[-1]:.2g}"
+    title = (
+        f"The learning rate is spent after {after:,} of {len(rates):,} updates: it has "
+        f"fallen from {top:.3g} to {rates[-1]:.2g}"
+    )
     return title, "warning" if good else "fault", 0.9 if each else 0.8
 
 
@@ -71,7 +75,10 @@ def _unfinished(evidence: Evidence, rates: np.ndarray, scheduler: ScriptSchedule
         return None
     if scheduler.calls >= _NEVER * total or total < 2 * _LEAST_STEPS:
         return None
-    title = f"{scheduler.kind} is laid out for {total:g} steps and was stepped {scheduler.calls} times: it is still at its beginning"
+    title = (
+        f"{scheduler.kind} is laid out for {total:g} steps and was stepped "
+        f"{scheduler.calls} times: it is still at its beginning"
+    )
     return title, "fault" if ending(evidence) or evidence.loss_curve.still_falling else "warning", 0.85
 
 
@@ -89,7 +96,10 @@ def _swinging(evidence: Evidence, rates: np.ndarray, scheduler: ScriptScheduler 
     period = scheduler.settings.get("T_max")
     if not isinstance(period, int | float) or not period > 0 or scheduler.calls < _SWINGS * period:
         return None
-    title = f"The cosine schedule of {period:g} steps is stepped every update and swings {scheduler.calls / period / 2:.0f} times"
+    title = (
+        f"The cosine schedule of {period:g} steps is stepped every update and swings "
+        f"{scheduler.calls / period / 2:.0f} times"
+    )
     spoilt = bool(ending(evidence)) or not evidence.outcome.reached > 0.98
     return title, "fault" if spoilt else "warning", 0.8
 
@@ -108,7 +118,10 @@ def _held_down(evidence: Evidence, rates: np.ndarray, scheduler: ScriptScheduler
     early = rates[max(1, len(rates) // 10)]
     if early > 0.1 * rates.max() or rates.argmax() > 0.05 * len(rates):
         return None
-    title = f"The learning rate falls to {early:.2g} within the first tenth of the run, as {scheduler.kind} is stepped every update"
+    title = (
+        f"The learning rate falls to {early:.2g} within the first tenth of the run, as "
+        f"{scheduler.kind} is stepped every update"
+    )
     return title, "fault" if ending(evidence) or not evidence.outcome.reached > 0.98 else "warning", 0.75
 
 

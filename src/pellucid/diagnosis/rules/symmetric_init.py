@@ -1,8 +1,9 @@
 """Units of a layer start equal, and equal units get equal gradients: the layer stays one unit for ever.
 
-Weights are symmetric when no entry differs between units (standard deviation over units exactly 0, Goodfellow et al. 2016, §8.4).
-The last layer may start so, and any weight whose units part later (the B of LoRA, the zero start of a residual branch);
-what counts is a hidden layer that is still symmetric, or of which no later sight is to be had.
+Weights are symmetric when no entry differs between units (standard deviation over units exactly 0, Goodfellow et
+al. 2016, §8.4). The last layer may start so, and any weight whose units part later (the B of LoRA, the zero start
+of a residual branch); what counts is a hidden layer that is still symmetric, or of which no later sight is to be
+had.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def find(evidence: Evidence) -> Finding | None:
         "symmetric_init",
         severity="fault",
         certainty=0.97,
-        title=f"All {parameter.shape[0]} units of {parameter.module or parameter.name} start with the same weights and stay equal",
+        title=f"All {parameter.shape[0]} units of {parameter.module or parameter.name} start "
+        "with the same weights and stay equal",
         place=place,
         layer=parameter.module,
         parameter=parameter.name,

@@ -1,8 +1,8 @@
 """What is evaluated is prepared otherwise than what is trained on.
 
-Two signs. The statistics of the inputs differ: columns' means by a third of their spread beyond chance, or spreads by half; a
-fault where the network is good on training inputs and bad on the others. Or the evaluation inputs change from one evaluation to
-the next while their targets stay: a random augmentation runs on them too.
+Two signs. The statistics of the inputs differ: columns' means by a third of their spread beyond chance, or spreads
+by half; a fault where the network is good on training inputs and bad on the others. Or the evaluation inputs change
+from one evaluation to the next while their targets stay: a random augmentation runs on them too.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Too few units to express the function.
 
-The training loss has come to rest, the rate is usual and gradients are there, yet the network scores clearly less on its own
-training examples than a forest of trees does on examples it never saw; and some hidden layer is narrow: at most four
-units, or fewer than half the classes. A network that is not narrow has another reason.
+The training loss has come to rest, the rate is usual and gradients are there, yet the network scores clearly less
+on its own training examples than a forest of trees does on examples it never saw; and some hidden layer is narrow:
+at most four units, or fewer than half the classes. A network that is not narrow has another reason.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Training stopped too early: the loss was still going down steadily.
 
-The last quarter of the steps lies below the third by more than three standard errors and by a fiftieth of the first loss
-at least, and the network has not come to what its data offer. A symptom of a low rate or of a schedule that ends it early
-where one of them is found.
+The last quarter of the steps lies below the third by more than three standard errors and by a fiftieth of the first
+loss at least, and the network has not come to what its data offer. A symptom of a low rate or of a schedule that
+ends it early where one of them is found.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Features reach the network raw: columns of tens or thousands where about one is expected.
 
 A column ten times its usual size makes the first layer's gradient ten times as large and the largest stable rate a
-hundred times smaller (LeCun et al. 1998, "Efficient BackProp", §4.3). The inputs are judged as they stand at the model's
-door; a network that normalises them itself before its first weights is left alone, and so are token numbers. With a good
-end the same is only a warning.
+hundred times smaller (LeCun et al. 1998, "Efficient BackProp", §4.3). The inputs are judged as they stand at the
+model's door; a network that normalises them itself before its first weights is left alone, and so are token
+numbers. With a good end the same is only a warning.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ def _finding(evidence: Evidence, scale: InputScale, certainty: float, short: boo
         evidence=figures,
         curves=[curve("loss", evidence.loss)],
         why=f"Large columns drown the others and make the gradient as much larger; {ending_said(evidence)}.",
-        fix="Standardise the inputs with mean and standard deviation of the training part before they reach the network.",
+        fix="Standardise the inputs with mean and standard deviation of the training part "
+        "before they reach the network.",
         disproof="Standardised inputs train no better.",
     )
 

@@ -1,8 +1,8 @@
 """Regression targets orders of magnitude larger than what a fresh network puts out.
 
-A fresh network answers about 1; with targets of rms T the loss starts at T² and an optimiser with steps of the size of its
-rate needs T / lr of them to get there, while plain descent gets gradients T times too large. Thirty and above counts
-(a tenth of a thousand: dollars, counts, years), with an end that fell short of what the data offer.
+A fresh network answers about 1; with targets of rms T the loss starts at T² and an optimiser with steps of the size
+of its rate needs T / lr of them to get there, while plain descent gets gradients T times too large. Thirty and
+above counts (a tenth of a thousand: dollars, counts, years), with an end that fell short of what the data offer.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def find(evidence: Evidence) -> Finding | None:
         curves=[
             curve("loss", evidence.loss, level=evidence.loss_curve.constant, level_name="the best constant answer"),
         ],
-        why=f"The network must first grow its output by that factor before it can learn what differs; {ending_said(evidence)}.",
+        why="The network must first grow its output by that factor before it can learn what "
+        f"differs; {ending_said(evidence)}.",
         fix="Train on (target − mean) / std of the training part, and turn predictions back for the report.",
         disproof="On standardised targets the error, turned back, is no smaller.",
     )

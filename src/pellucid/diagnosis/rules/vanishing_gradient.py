@@ -1,8 +1,9 @@
-"""Gradients die out on their way to the input: early layers hardly change. A symptom, of depth, saturation or narrow weights.
+"""Gradients die out on their way to the input: early layers hardly change. A symptom, of depth, saturation or narrow
+weights.
 
-Compared are the gradients' root mean squares per weight, of the first hidden layer over the last: in a healthy network of any
-depth they lie within a factor of a hundred (Glorot & Bengio 2010, fig. 7, within ten at the start); a thousandth
-and less means that the early layers stand still while the late ones are trained.
+Compared are the gradients' root mean squares per weight, of the first hidden layer over the last: in a healthy
+network of any depth they lie within a factor of a hundred (Glorot & Bengio 2010, fig. 7, within ten at the start);
+a thousandth and less means that the early layers stand still while the late ones are trained.
 """
 
 from __future__ import annotations
@@ -56,13 +57,15 @@ def find(evidence: Evidence) -> Finding | None:
             curve("loss", evidence.loss),
         ],
         why="Layers near the input get no word of what they should change, and stay as they were drawn.",
-        fix="Use ReLU-like units, He or Xavier weights, normalisation or residual connections, so that each layer keeps the signal's size.",
+        fix="Use ReLU-like units, He or Xavier weights, normalisation or residual "
+        "connections, so that each layer keeps the signal's size.",
         disproof="The early layers' weights move as much as the late ones'.",
     )
 
 
 def _sizes(evidence: Evidence) -> dict[str, float]:
-    """Root mean square of the gradient a weight, early in the run, by layer with a matrix in the order of the network."""
+    """Root mean square of the gradient a weight, early in the run, by layer with a matrix in the order of the network.
+    Root mean square of the gradient a weight, early in the run, by layer with a matrix in the order of the network."""
     counts: dict[str, int] = {}
     for _, one in evidence.parameters():
         if len(one.shape) >= 2 and one.used and one.trainable:

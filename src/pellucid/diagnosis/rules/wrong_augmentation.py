@@ -1,8 +1,8 @@
 """An augmentation destroys the signal: what is trained on no longer shows what it is.
 
-Training and evaluation inputs differ (the columns' spread by half, or their means by more than chance gives), and the
-training inputs teach a forest of trees less by a quarter of the way to a perfect score, or the network stays near chance on
-them; the evaluation inputs, untouched, could be learned.
+Training and evaluation inputs differ (the columns' spread by half, or their means by more than chance gives), and
+the training inputs teach a forest of trees less by a quarter of the way to a perfect score, or the network stays
+near chance on them; the evaluation inputs, untouched, could be learned.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LOST = 0.25
 def find(evidence: Evidence) -> Finding | None:
     """Training inputs that differ from those of evaluation and teach less."""
     both, outcome = evidence.phases, evidence.outcome
-    used = [one for one in augmentations(evidence)]
+    used = augmentations(evidence)
     differs = both.spread_ratio < 1 / _SPREAD or both.spread_ratio > _SPREAD
     differs = differs or both.mean_shift > both.shift_expected + _SHIFT
     if not both.both or not (differs or used):
@@ -69,7 +69,8 @@ def _finding(evidence: Evidence, used: Augmentation | None, certainty: float) ->
             curve("loss", evidence.loss, level=evidence.loss_curve.constant, level_name="the best constant answer"),
         ],
         why="The network is taught on inputs that no longer show what their label says.",
-        fix="Make the augmentation weaker, in the units of the inputs as they are then (a noise of 25 grey levels is 25/255 on [0, 1]).",
+        fix="Make the augmentation weaker, in the units of the inputs as they are then (a "
+        "noise of 25 grey levels is 25/255 on [0, 1]).",
         disproof="Without the augmentation it trains no better.",
     )
 
