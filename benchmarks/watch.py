@@ -45,6 +45,10 @@ def mlp() -> Task:
     return model, torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9), batches, functional.cross_entropy
 
 
+WARM_UP = 20
+"""The first steps are all looked at (0, 1, 2, 4, 8, 16, …), so that short runs are seen too."""
+
+
 class Block(nn.Module):
     """Two convolutions and a way past them."""
 
@@ -240,7 +244,7 @@ def measure(name: str, arms: list[type[Arm]], turns: int, turn_s: float) -> None
         plain.turn(5)
         steps = max(2, round(turn_s / plain.turns[-1]))
         for arm in running:
-            arm.turn(steps)  # to warm up; left out
+            arm.turn(max(steps, WARM_UP))  # left out
             arm.turns = []
         for _ in range(turns):
             for arm in running:

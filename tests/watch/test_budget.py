@@ -1,9 +1,10 @@
 """The budget: what is spent stays within the share, whatever samples cost."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pellucid.watch.budget import Budget
+from pellucid.watch.budget import Budget, Pace
 
 
 @given(
@@ -53,3 +54,27 @@ def test_short_runs_are_seen_at_powers_of_two():
 def test_a_fixed_interval_counts_alone():
     budget = Budget(every=5)
     assert [step for step in range(20) if budget.is_due(step)] == [0, 5, 10, 15]
+
+
+def test_what_is_dear_is_forced_at_powers_of_four():
+    budget = Budget(rarely=True)
+    due = []
+    for step in range(300):
+        if budget.is_due(step):
+            due.append(step)
+            budget.spend(1.0)
+    assert due == [0, 1, 4, 16, 64, 256]
+
+
+def test_what_a_sample_does_not_need_is_given_back():
+    budget = Budget()
+    budget.spend(2e-3)
+    assert budget.earn(1.5e-3) == 0.0
+    assert budget.earn(1.5e-3) == pytest.approx(1e-3)
+    assert budget.is_due(3)
+
+
+def test_a_pause_between_steps_earns_hardly_more_than_a_step():
+    pace = Pace()
+    assert [pace.believable(0.01) for _ in range(5)] == [pytest.approx(0.01)] * 5
+    assert pace.believable(60.0) == pytest.approx(0.015)

@@ -7,7 +7,7 @@ __all__ = ["Budget", "Pace"]
 _EARLIEST_EXPECTED_COST_S = 1e-3
 _WEIGHT_OF_LATEST = 0.3
 _MOST_GROWTH = 3.0
-_LONGEST_STEP = 4.0
+_LONGEST_STEP = 1.5
 
 
 class Budget:
@@ -20,10 +20,12 @@ class Budget:
 
     Args:
         every: Sample each so many steps instead; None lets the budget decide.
+        rarely: However little was earned, at steps 0, 1, 4, 16, 64 … only.
     """
 
-    def __init__(self, every: int | None = None) -> None:
+    def __init__(self, every: int | None = None, *, rarely: bool = False) -> None:
         self._every = every
+        self._rarely = rarely
         self._earned_s = 0.0
         self._expected_cost_s = _EARLIEST_EXPECTED_COST_S
         self.spent_s = 0.0
@@ -40,7 +42,9 @@ class Budget:
         """Whether this step is to be sampled."""
         if self._every is not None:
             return step % self._every == 0
-        return self._earned_s >= self._expected_cost_s or step & (step - 1) == 0
+        if self._earned_s >= self._expected_cost_s:
+            return True
+        return step & (step - 1) == 0 and (not self._rarely or step.bit_length() % 2 == 1 or not step)
 
     def spend(self, cost_s: float) -> None:
         """A sample was taken and cost this much."""
@@ -60,7 +64,7 @@ class Pace:
         self._usual_s = 0.0
 
     def believable(self, step_time_s: float) -> float:
-        """The step's time, or a few times the usual one if it is longer than that."""
+        """The step's time, or half as much again as the usual one if it is longer than that."""
         if not self._usual_s:
             self._usual_s = step_time_s
         believable_s = min(step_time_s, _LONGEST_STEP * self._usual_s)

@@ -21,7 +21,7 @@ __all__ = ["Sampling"]
 _PART = "layers"
 _NORMS = "norms"
 
-_LEAST_SHARE = 1 / 3
+_LEAST_SHARE = 1 / 6
 """Of the budget: kept for samples even where the rows of very short steps have used it up."""
 
 _SEEN_SHARE = 0.8
@@ -34,8 +34,9 @@ _TICK_S = 0.02
 _LONGEST_TICK = 32
 """Accounts are drawn up after this time or so many steps, since on short steps even that costs."""
 
-_LOADING_S, _COMPILING_S = 0.3, 6.0
-"""What the compiled passes cost, once there and the first time on a machine; the budget has to have earned it first."""
+_LOADING_S, _COMPILING_S = 0.1, 6.0
+"""What has to be earned before the compiled passes are loaded, which then pay for themselves, and before they are
+compiled, once on a machine."""
 
 
 class Sampling:
@@ -72,7 +73,11 @@ class Sampling:
     ) -> None:
         self._writer, self._guard = writer, guard
         self._budget, self._full, self._fixed = budget, full, every is not None
-        self._norms, self._figures, self._histograms = Budget(), Budget(1 if full else every), Budget(every)
+        self._norms, self._figures, self._histograms = (
+            Budget(),
+            Budget(1 if full else every),
+            Budget(every, rarely=True),
+        )
         self._pace = Pace()
         self._trained_s = self._told_s = 0.0
         self._steps_left, self._tick = 1, 1
