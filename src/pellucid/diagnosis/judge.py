@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pellucid.diagnosis.evidence import Evidence
+from pellucid.diagnosis.probed import weigh_probes
 from pellucid.diagnosis.registry import all_rules
-from pellucid.diagnosis.rule import Rule
+from pellucid.diagnosis.rule import SEVERITIES, Rule, rank_of
 from pellucid.results.diagnosis import Diagnosis, Finding
 
 if TYPE_CHECKING:
     from pellucid.store.run import Run
 
-__all__ = ["diagnose", "judge", "rank_of"]
-
-_SEVERITIES = ("fault", "warning", "note")
+__all__ = ["diagnose", "judge"]
 
 
 def diagnose(run: Run) -> Diagnosis:
@@ -28,7 +27,8 @@ def diagnose(run: Run) -> Diagnosis:
     Raises:
         RunNotFoundError: it holds no record of a watched script.
     """
-    return judge(Evidence.of_run(run), run.id)
+    evidence = Evidence.of_run(run)
+    return weigh_probes(judge(evidence, run.id), evidence)
 
 
 def judge(evidence: Evidence, run: str = "", rules: Sequence[Rule] | None = None) -> Diagnosis:
@@ -70,11 +70,6 @@ def judge(evidence: Evidence, run: str = "", rules: Sequence[Rule] | None = None
     )
 
 
-def rank_of(finding: Finding) -> tuple[int, float, str]:
-    """What findings are sorted by: severity, then certainty."""
-    return _SEVERITIES.index(finding.severity), -finding.certainty, finding.code
-
-
 def _explain(found: dict[str, Finding], explains: dict[str, tuple[str, ...]]) -> list[Finding]:
     """Let each cause take what it explains beneath it; that becomes a note, no more certain than its cause."""
     order = sorted(found.values(), key=rank_of)
@@ -84,7 +79,7 @@ def _explain(found: dict[str, Finding], explains: dict[str, tuple[str, ...]]) ->
             continue
         for code in explains.get(cause.code, ()):
             free = code in found and code not in beneath and beneath.get(cause.code) != code
-            if free and _SEVERITIES.index(cause.severity) <= _SEVERITIES.index(found[code].severity):
+            if free and SEVERITIES.index(cause.severity) <= SEVERITIES.index(found[code].severity):
                 beneath[code] = cause.code
     result = []
     for finding in order:

@@ -31,7 +31,7 @@ def find_origin(evidence: Evidence) -> NonFiniteOrigin | None:
     if step < 0 and len(loss) and not len(loss.finite):
         step = int(loss.x[0])
     gradient = _first_spoiled(norm)
-    if step < 0 and gradient < 0:
+    if step < 0 and (gradient < 0 or not _weights_are_spoiled(evidence)):
         return None
     if any(
         facts.nonfinite > 0 for call in evidence.calls() for facts in call.inputs if facts.origin in ("input", "target")
@@ -42,6 +42,11 @@ def find_origin(evidence: Evidence) -> NonFiniteOrigin | None:
         return seen
     backward = gradient >= 0 and (step < 0 or gradient < step)
     return _candidate(evidence, gradient if backward else step, "backward" if backward else "forward")
+
+
+def _weights_are_spoiled(evidence: Evidence) -> bool:
+    norms = [p.final_norm for model in evidence.script.models for p in model.parameters]
+    return any(not np.isfinite(norm) for norm in norms)
 
 
 def is_computed(evidence: Evidence, told: NonFiniteOrigin) -> bool:

@@ -7,8 +7,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pellucid.diagnosis.judge import rank_of
-from pellucid.diagnosis.rule import figure, make_finding
+from pellucid.diagnosis.rule import figure, make_finding, rank_of
 from pellucid.results.diagnosis import Diagnosis, EvidenceFigure, Finding
 
 if TYPE_CHECKING:

@@ -16,7 +16,10 @@ from pellucid.results.watched_script import CodeLine
 if TYPE_CHECKING:
     from pellucid.diagnosis.evidence import Evidence
 
-__all__ = ["Rule", "curve", "figure", "make_finding"]
+__all__ = ["SEVERITIES", "Rule", "curve", "figure", "make_finding", "rank_of"]
+
+SEVERITIES = ("fault", "warning", "note")
+"""The gravest first."""
 
 _CURVE_POINTS = 200
 """Points of a finding's picture: more are not seen at its size."""
@@ -87,3 +90,8 @@ def make_finding(
         symptoms=(),
         tried=None,
     )
+
+
+def rank_of(finding: Finding) -> tuple[int, float, str]:
+    """What findings are sorted by: severity, then certainty."""
+    return SEVERITIES.index(finding.severity), -finding.certainty, finding.code

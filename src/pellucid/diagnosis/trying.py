@@ -27,9 +27,10 @@ from pellucid.store.run import open_run
 if TYPE_CHECKING:
     from pellucid.store.run import Run
 
-__all__ = ["change_lines", "try_changes"]
+__all__ = ["change_lines", "probe_again", "try_changes"]
 
 _VARIABLE = "PELLUCID_REPLACED_SOURCES"
+_RUN = (sys.executable, "-m", "pellucid", "run", "--headless")
 _GRACE_S = 20.0
 """What a run that was interrupted has to write what it knows."""
 
@@ -67,6 +68,24 @@ def try_changes(
         tried = _try_one(run, before, script, finding.changes, limit_s)
         findings.append(dataclasses.replace(finding, tried=tried))
     return dataclasses.replace(diagnosis, findings=tuple(findings))
+
+
+def probe_again(run: Run) -> Run:
+    """Run the script again, beside the first run, and probe copies of its model when it has ended.
+
+    Raises:
+        DataError: the run does not know its script, the script has changed or gone since, or it left no run.
+    """
+    script = _script_of(run, Evidence.of_run(run))
+    runs = run.path.parent
+    before = set(runs.glob("*/run.json"))
+    _run_for([*_RUN, "--probe", "--runs-dir", str(runs), *script.command], dict(os.environ), script.folder, None)
+    made = sorted(set(runs.glob("*/run.json")) - before)
+    if not made:
+        raise DataError(
+            "the script left no run", place=script.command[0], remedy="run it with `pellucid run --probe` and look"
+        )
+    return open_run(made[-1].parent)
 
 
 def change_lines(text: str, changes: Sequence[LineChange]) -> str:
@@ -133,7 +152,7 @@ def _try_one(
         replaced = Path(folder, "sources.json")
         replaced.write_text(json.dumps(texts), encoding="utf-8")
         runs = Path(folder, "runs")
-        command = [sys.executable, "-m", "pellucid", "run", "--headless", "--runs-dir", str(runs), *script.command]
+        command = [*_RUN, "--runs-dir", str(runs), *script.command]
         code = _run_for(command, {**os.environ, _VARIABLE: str(replaced)}, script.folder, limit_s)
         made = sorted(runs.glob("*/run.json"))
         if not made:
@@ -142,7 +161,7 @@ def _try_one(
         return compare_progress(before, after, failed=code not in (0, 130, -signal.SIGINT))
 
 
-def _run_for(command: list[str], environment: dict[str, str], folder: str, limit_s: float) -> int:
+def _run_for(command: list[str], environment: dict[str, str], folder: str, limit_s: float | None) -> int:
     """Run a command quietly; when its time is over it is asked to stop, and at last ended."""
     process = subprocess.Popen(
         command, env=environment, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

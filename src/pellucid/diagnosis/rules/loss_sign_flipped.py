@@ -135,9 +135,8 @@ def _falls_below_zero(series: Series) -> bool:
     if len(smooth) < 3:
         return False
     first, last = abs(smooth.y[0]), smooth.y[-1]
-    return bool(
-        last < 0 and (abs(last) > _FELL_MUCH * max(first, 1e-9) or smooth.part(0.5, 1).slope < -0.1 * abs(last))
-    )
+    goes_on = abs(last) > first and smooth.part(0.5, 1).slope < -0.1 * abs(last)
+    return bool(last < 0 and (abs(last) > _FELL_MUCH * max(first, 1e-9) or goes_on))
 
 
 def _is_worse(evidence: Evidence) -> bool:

@@ -135,7 +135,7 @@ def _is_layer(call: ScriptCall) -> bool:
 
 def _layers_before(wiring: Wiring, call: ScriptCall) -> list[ScriptCall]:
     def passes(fed: ScriptCall) -> bool:
-        if fed.function in ("mul", "div"):
+        if fed.function in ("mul", "div", "add", "sub", "cat"):  # of two activations: a gate, a residual, a bypass
             live = [
                 facts for facts in fed.inputs if facts.origin in ("activation", "input") and math.prod(facts.shape) > 1
             ]
@@ -160,6 +160,8 @@ def _width(call: ScriptCall, output: bool) -> int:
 
 def _is_by_design(before: ScriptCall, call: ScriptCall) -> bool:
     """A narrow code between two wider layers; a grouped convolution."""
+    if before.function.startswith("conv_transpose"):
+        return True  # it enlarges, and what follows mixes
     groups = before.settings.get("groups", 1)
     if isinstance(groups, int) and groups > 1:
         return True

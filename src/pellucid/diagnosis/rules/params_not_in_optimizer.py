@@ -26,6 +26,9 @@ def find(evidence: Evidence) -> Finding | None:
         left = [p for p in left if p.moved == 0]
     if not left:
         return None
+    left = [p for p in left if p.module != "?" or not _is_input(evidence, p)]
+    if not left:
+        return None
     loose = [p for p in left if p.module == "?"]
     owned = [p for p in left if p.module != "?"]
     count, total = sum(_size(p) for p in left), sum(_size(p) for p in everything)
@@ -60,6 +63,17 @@ def find(evidence: Evidence) -> Finding | None:
         fix="Give the optimiser all parameters, after the last of them is made.",
         changes=changes,
         disproof="The weights differ at the end from what they were at the start.",
+    )
+
+
+def _is_input(evidence: Evidence, parameter: ScriptParameter) -> bool:
+    """Whether a tensor that wants a gradient is what the model is asked about, as for an equation or an attack."""
+    return any(
+        call.model >= 0
+        and call.inputs
+        and call.inputs[0].origin == "parameter"
+        and call.inputs[0].shape == parameter.shape
+        for call in evidence.calls("linear", "conv1d", "conv2d", "conv3d", "getitem", "cat", phase="train")
     )
 
 

@@ -35,7 +35,7 @@ _SHORT = 0.99
 
 def find(evidence: Evidence) -> Finding | None:
     """Layers that run in the wrong mode in a phase."""
-    return _functional(evidence) or _evaluation(evidence) or _training(evidence)
+    return _functional(evidence) or _always_on(evidence) or _evaluation(evidence) or _training(evidence)
 
 
 def _is_moody(module: ScriptModule) -> bool:
@@ -79,6 +79,44 @@ def _functional(evidence: Evidence) -> Finding | None:
                 fix,
             )
     return None
+
+
+def _always_on(evidence: Evidence) -> Finding | None:
+    """By the source: ``F.dropout`` without ``training``, or a module made within ``forward``, ran in training."""
+    models = [model for model in evidence.trained_models if model.evaluation_calls > 0]
+    if not models or any(
+        module.name == "" and module.evaluated_mode > 0 for model in models for module in model.modules
+    ):
+        return None
+    for call in evidence.calls(*_FUNCTIONAL, phase="train"):
+        if not call.reaches_loss or call.model < 0:
+            continue
+        code = evidence.code(call.place.file)
+        bare = [made for made in code.calls(*_FUNCTIONAL, line=call.place.line) if _has_no_mode(made)]
+        fresh = [
+            made
+            for made in code.calls("Dropout", "Dropout1d", "Dropout2d", "AlphaDropout", line=call.place.line)
+            if _in_forward(evidence, made)
+        ]
+        if not bare and not fresh:
+            continue
+        chance = call.settings.get("p", 0.5)
+        return _finding(
+            evidence,
+            0.94,
+            "Dropout stays on in evaluation",
+            call.place,
+            _with_training(code, bare),
+            [figure("p", chance if isinstance(chance, int | float) else math.nan, "0 in evaluation")],
+            call.module,
+            "It drops whatever mode the model is in, so that evaluation is as noisy as training.",
+            "Pass training=self.training, or use an nn.Dropout made in __init__.",
+        )
+    return None
+
+
+def _has_no_mode(made: ast.Call) -> bool:
+    return len(made.args) < 3 and not any(keyword.arg == "training" for keyword in made.keywords)
 
 
 def _in_forward(evidence: Evidence, call: ast.Call) -> bool:

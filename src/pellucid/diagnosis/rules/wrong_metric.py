@@ -64,7 +64,7 @@ def _choice(evidence: Evidence) -> Finding | None:
                     "The largest of one value is always number 0, so every example counts as class 0.",
                     "Compare the single output with its threshold: 0 for logits, 0.5 for probabilities.",
                 )
-            if axis == 0 and shape[-1] > 1 and len(shape) == 2 and not _against_pairs(shape):
+            if axis == 0 and shape[-1] > 1 and len(shape) == 2:
                 return _finding(
                     evidence,
                     0.93,
@@ -76,10 +76,6 @@ def _choice(evidence: Evidence) -> Finding | None:
                     "Take it over the classes: dim=1.",
                 )
     return None
-
-
-def _against_pairs(shape: tuple[int, ...]) -> bool:
-    return shape[0] == shape[1]
 
 
 def _is_output(wiring: Wiring, call: ScriptCall) -> bool:

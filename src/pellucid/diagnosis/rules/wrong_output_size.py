@@ -184,10 +184,7 @@ RULE = Rule(
     "wrong_output_size",
     find,
     explains=(
-        "wrong_loss",
-        "undersized_network",
-        "output_activation_mismatch",
-        "label_corruption",
-        "loss_sign_flipped",
+        *("wrong_loss", "undersized_network", "output_activation_mismatch", "label_corruption", "loss_sign_flipped"),
+        *("wrong_metric", "undertrained", "vanishing_gradient"),
     ),
 )
