@@ -68,6 +68,9 @@ def _full(finding: Finding) -> list[RenderableType]:
     lines.append(Text.assemble(("Do: ", "bold"), finding.fix))
     for change in finding.changes:
         lines.extend(_diff(change))
+    if finding.tried is not None:
+        said, style = ("Tried, and it helped: ", "green") if finding.tried.improved else ("Tried: ", "yellow")
+        lines.append(Text.assemble((said, f"bold {style}"), finding.tried.said))
     lines.append(Text(f"Wrong if: {finding.disproof}", style="dim"))
     lines.extend(Text(f"beneath it: {said}", style="dim") for said in finding.symptoms)
     return [head, *(Padding(line, (0, 0, 0, 2)) for line in lines)]
@@ -135,7 +138,19 @@ def _frame(result: Diagnosis) -> pandas.DataFrame:
         )
         for finding in result.findings
     ]
-    names = ["code", "kind", "severity", "certainty", "title", "layer", "parameter", "file", "line", "since_step", "fix"]
+    names = [
+        "code",
+        "kind",
+        "severity",
+        "certainty",
+        "title",
+        "layer",
+        "parameter",
+        "file",
+        "line",
+        "since_step",
+        "fix",
+    ]
     return pandas.DataFrame(rows, columns=pandas.Index(names)).set_index("code")
 
 

@@ -236,8 +236,8 @@ class ScriptWatch:
         self.guard("steps", self._close_by_hand)()
         self.guard("forward", self._forwards.settle_all)()
         self.guard("calls", self._learning.end)()
+        self._let_go()  # what observers do at the end is not the script's doing
         self.guard("ending", self._events.ended)(error)
-        self._let_go()
         self.guard("steps", self._steps.flush)()
         ended = "finished" if error is None else "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
         said = "" if error is None else f"{type(error).__name__}: {error}"
