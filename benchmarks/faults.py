@@ -53,7 +53,7 @@ def find_scripts(faults: Path) -> list[Script]:
 
 
 def find_own_scripts(folder: Path) -> list[Script]:
-    """Scripts of our own: ``own/<code>_<number>/{buggy,fixed}.py``, named after the fault, and sound ones in ``odd``."""
+    """Our own scripts: ``own/<code>_<number>/{buggy,fixed}.py``, named after the fault, and sound ones in ``odd``."""
     found: list[Script] = []
     for path in sorted(folder.glob("own/*/buggy.py")):
         name = path.parent.name
@@ -110,6 +110,7 @@ def document(scripts: list[Script], told: dict[str, Diagnosis]) -> str:
     places = [place_of(script, told[script.name]) for script in buggy]
     false = [script for script in sound if told[script.name].verdict == "faulty"]
     first, three = sum(place == 1 for place in places), sum(0 < place <= 3 for place in places)
+    share = len(false) / max(1, len(sound))
     lines = [
         "# What the diagnosis finds",
         "",
@@ -118,7 +119,7 @@ def document(scripts: list[Script], told: dict[str, Diagnosis]) -> str:
         "",
         f"* an accepted code first: {first} of {len(buggy)} ({first / max(1, len(buggy)):.0%})",
         f"* among the first three: {three} of {len(buggy)} ({three / max(1, len(buggy)):.0%})",
-        f"* a fault told of a fixed or healthy script: {len(false)} of {len(sound)} ({len(false) / max(1, len(sound)):.1%})",
+        f"* a fault told of a fixed or healthy script: {len(false)} of {len(sound)} ({share:.1%})",
         "",
         "| case | accepted | place | findings (certainty) | fixed: findings |",
         "|---|---|---|---|---|",

@@ -138,19 +138,8 @@ def _frame(result: Diagnosis) -> pandas.DataFrame:
         )
         for finding in result.findings
     ]
-    names = [
-        "code",
-        "kind",
-        "severity",
-        "certainty",
-        "title",
-        "layer",
-        "parameter",
-        "file",
-        "line",
-        "since_step",
-        "fix",
-    ]
+    place = ["layer", "parameter", "file", "line"]
+    names = ["code", "kind", "severity", "certainty", "title", *place, "since_step", "fix"]
     return pandas.DataFrame(rows, columns=pandas.Index(names)).set_index("code")
 
 

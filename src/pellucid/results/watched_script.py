@@ -176,9 +176,10 @@ class ScriptScheduler:
 class ScriptLoss:
     """One line that gives a loss which is back-propagated."""
 
-    # torch's own by the function's name, "_loss" left out: "cross_entropy", "nll", "bce", "bce_with_logits", "mse", "l1",
-    # "smooth_l1", "huber", "kl_div", "gaussian_nll", "cosine_similarity" …; hand-written ones likewise, and "categorical"
-    # (−log of probabilities at the class or times one-hot), "rmse", "hinge", "dice", "policy_gradient", "custom"
+    # torch's own by the function's name, "_loss" left out: "cross_entropy", "nll", "bce", "bce_with_logits", "mse",
+    # "l1", "smooth_l1", "huber", "kl_div", "gaussian_nll", "cosine_similarity" …; hand-written ones likewise, and
+    # "categorical" (−log of probabilities at the class or times one-hot), "rmse", "hinge", "dice", "policy_gradient",
+    # "custom"
     kind: str
     place: CodeLine  # of the loss function's call, else of backward
     backward: CodeLine
@@ -190,9 +191,7 @@ class ScriptLoss:
     terms: int  # how many summands were added to it after its call
     last_operation: str  # that made the prediction, views left out: "softmax", "relu", "linear" …
     last_module: str  # the module that made it, '' outside
-    rows_sum_to_one: (
-        float  # share of the prediction's rows that do, entries in [0, 1]; nan for one column
-    )
+    rows_sum_to_one: float  # share of the prediction's rows that do, entries in [0, 1]; nan for one column
     log_rows_sum_to_one: float  # the same of exp(prediction)
     target_values: tuple[float, ...]  # distinct ones seen, at most 64
     target_one_hot: bool  # each row one 1 and zeros
