@@ -21,7 +21,7 @@ SETTINGS = {"allow_interspersed_args": False, "ignore_unknown_options": False}
 """Everything after the script's name is the script's."""
 
 
-def run_command(
+def run_command(  # noqa: PLR0917  # one option each
     script: Annotated[
         list[str] | None,
         typer.Argument(

@@ -21,8 +21,8 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from pellucid.errors import SettingsError
-from pellucid.watch.replaced_sources import install_replaced_sources, read_replaced_sources
 from pellucid.store.locations import default_runs_dir, is_uri
+from pellucid.watch.replaced_sources import install_replaced_sources, read_replaced_sources
 
 if TYPE_CHECKING:
     from pellucid.watch.script_watch import ScriptWatch
@@ -171,7 +171,7 @@ def _run_file(path: Path, text: str | None) -> None:
     main.__dict__["__loader__"] = importlib.machinery.SourceFileLoader("__main__", name)
     with io.open_code(name) as opened:
         code = compile(opened.read() if text is None else text, name, "exec", dont_inherit=True)
-    exec(code, main.__dict__)
+    exec(code, main.__dict__)  # noqa: S102  # the person's own script
 
 
 def _run_path(path: str) -> None:
@@ -249,9 +249,9 @@ def _is_ours(trace: TracebackType) -> bool:
     code = trace.tb_frame.f_code
     if code.co_filename.startswith(_OURS):
         return True
-    if code.co_filename == "<frozen runpy>" or code.co_filename == runpy.__file__:
+    if code.co_filename in {"<frozen runpy>", runpy.__file__}:
         return True
-    return code.co_name in _HOOK_FRAMES and code.co_filename.endswith(os.path.join("nn", "modules", "module.py"))
+    return code.co_name in _HOOK_FRAMES and Path(code.co_filename).parts[-3:] == ("nn", "modules", "module.py")
 
 
 class _Session:

@@ -9,7 +9,8 @@ __all__ = ["PrintedFigure", "PrintedLines", "read_figures"]
 
 _NUMBER = r"[-+]?(?:\d+(?:_\d+)*(?:[.,]?\d+)?(?:\.\d*)?(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|nan|inf)"
 _FIGURE = re.compile(
-    r"(?P<name>[A-Za-z][A-Za-z0-9_@ ./-]*?(?:\([^()]{0,24}\))?)[\"'*`]*\s*(?:[:=]|->|is\b|of\b)?\s*[\"'`$]?(?:tensor\(\s*)?\[?"
+    r"(?P<name>[A-Za-z][A-Za-z0-9_@ ./-]*?(?:\([^()]{0,24}\))?)"
+    r"[\"'*`]*\s*(?:[:=]|->|is\b|of\b)?\s*[\"'`$]?(?:tensor\(\s*)?\[?"
     rf"(?P<number>(?<![\w.]){_NUMBER})(?P<percent>\s*%)?(?![\w])",
 )
 _COUNTERS = (

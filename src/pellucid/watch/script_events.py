@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -73,7 +72,7 @@ class ScriptContext(Protocol):
         ...
 
 
-class ScriptObserver(ABC):
+class ScriptObserver:
     """Learns something of a watched script. Override the events it needs; the rest cost nothing.
 
     Every event runs under the guard, with gradients and function modes off: an error in one is recorded and switches
@@ -102,7 +101,7 @@ class ScriptObserver(ABC):
             phase: ``evaluation`` when gradients are off; else ``train``, which ``forward_settled`` may correct.
         """
 
-    def forward_ends(
+    def forward_ends(  # noqa: PLR0917
         self, root: nn.Module, index: int, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any, phase: Phase
     ) -> None:
         """That call has returned."""

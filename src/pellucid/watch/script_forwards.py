@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -129,8 +128,8 @@ class Forwards:
     def spare(self, compiled: Any) -> None:
         """A module or function is compiled: inside it no hook may be seen, so that from here on none is put anywhere.
 
-        A compiled wrapper carries its hooks outside, and those on it may stay; of a compiled function it is unknown which
-        modules it calls.
+        A compiled wrapper carries its hooks outside, and those on it may stay; which modules a compiled function calls
+        is unknown.
         """
         self._spared = True
         self.look_everywhere(False)

@@ -144,7 +144,7 @@ class ModelBook:
     def adopt(self, module: nn.Module, index: int) -> None:
         """A module that no model owns runs inside this model."""
         record = self.records[index]
-        if not module._parameters and not module._modules or id(module) in record.strangers:
+        if (not module._parameters and not module._modules) or id(module) in record.strangers:
             return
         name = _place_in(record, module) or f"?{type(module).__name__}{len(record.strangers)}"
         for path, each in module.named_modules():

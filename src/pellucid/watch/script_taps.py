@@ -1,4 +1,4 @@
-"""Where torch tells of a script: its own hooks where there are some, a wrapped function of torch's where there are none.
+"""Where torch tells of a script: its own hooks where there are any, else a wrapped function of torch's.
 
 Nothing of the person's is touched, and at the end everything of torch's is as before.
 """

@@ -14,7 +14,7 @@ loader = DataLoader(TensorDataset(torch.randn(48, 4), torch.randint(2, (48,))), 
 scheduler = torch.optim.lr_scheduler.LinearLR(optimizer)
 net, optimizer, loader, scheduler = accelerator.prepare(net, optimizer, loader, scheduler)
 losses = []
-for epoch in range(3):
+for _ in range(3):
     for x, y in loader:
         with accelerator.accumulate(net):
             loss = nn.functional.cross_entropy(net(x), y)

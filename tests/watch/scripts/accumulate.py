@@ -12,7 +12,7 @@ average = torch.optim.swa_utils.AveragedModel(net)
 optimizer = torch.optim.Adam([{"params": net[0].parameters(), "lr": 1e-3}, {"params": net[3].parameters()}], lr=1e-2)
 scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, [1e-2, 2e-2], total_steps=15)
 losses = []
-for epoch in range(3):
+for _ in range(3):
     for number, (x, y) in enumerate(DataLoader(data, batch_size=8, shuffle=True)):
         loss = nn.functional.huber_loss(net(x), y) / 4
         loss.backward()

@@ -11,7 +11,7 @@ net = nn.Sequential(
 )
 optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9, nesterov=True)
 losses = []
-for step in range(24):
+for _ in range(24):
     rows = torch.randint(192, (32,))
     optimizer.zero_grad(set_to_none=False)
     with torch.autocast("cpu", torch.bfloat16):

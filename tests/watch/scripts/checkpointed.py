@@ -22,7 +22,7 @@ torch.manual_seed(9)
 net = Deep()
 optimizer = torch.optim.NAdam(net.parameters(), lr=1e-2)
 losses = []
-for step in range(16):
+for _ in range(16):
     x = torch.randn(24, 10, requires_grad=True)
     loss = nn.functional.smooth_l1_loss(net(x), x.prod(1, keepdim=True))
     optimizer.zero_grad()

@@ -29,14 +29,14 @@ def whole(x, y):
 
 for net, function in ((nets[0], whole), (nets[1], loss_of)):
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
-    for step in range(12):
+    for _ in range(12):
         loss = function(x, y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
 optimizer = torch.optim.SGD(nets[2].parameters(), lr=0.1)
-for step in range(6):
+for _ in range(6):
     loss = nn.functional.cross_entropy(nets[2](x), y)
     optimizer.zero_grad()
     loss.backward()

@@ -26,5 +26,6 @@ def say(losses, *modules, tensors=()):
         print("weights", digest(*module.state_dict().values()), module.training)
     print("tensors", digest(*tensors))
     state = np.random.get_state()
-    print("torch", digest(torch.get_rng_state()), "numpy", hashlib.sha256(state[1].tobytes()).hexdigest()[:16], state[2])
+    print("torch", digest(torch.get_rng_state()))
+    print("numpy", hashlib.sha256(state[1].tobytes()).hexdigest()[:16], state[2])
     print("python", hashlib.sha256(repr(random.getstate()).encode()).hexdigest()[:16])

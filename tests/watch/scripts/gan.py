@@ -10,7 +10,7 @@ critic = nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(2, 16))
 of_generator = torch.optim.RMSprop(generator.parameters(), lr=1e-3)
 of_critic = torch.optim.Adam(critic.parameters(), lr=1e-3, betas=(0.5, 0.9))
 losses = []
-for step in range(20):
+for _ in range(20):
     for _ in range(2):
         real = torch.randn(32, 2) * 0.5 + 1
         fake = generator(torch.randn(32, 4)).detach()

@@ -19,6 +19,6 @@ def closure():
     return loss
 
 
-for step in range(12):
+for _ in range(12):
     losses.append(optimizer.step(closure).item())
 say(losses, net)

@@ -3,7 +3,7 @@
 import logging
 import warnings
 
-import lightning as L
+import lightning
 import torch
 from digest import say
 from torch import nn
@@ -13,7 +13,7 @@ warnings.simplefilter("ignore")
 logging.disable(logging.WARNING)
 
 
-class Fit(L.LightningModule):
+class Fit(lightning.LightningModule):
     def __init__(self):
         super().__init__()
         self.net = nn.Sequential(nn.Linear(4, 12), nn.ReLU(), nn.Dropout(0.1), nn.Linear(12, 2))
@@ -31,10 +31,10 @@ class Fit(L.LightningModule):
         return torch.optim.Adam(self.parameters(), lr=1e-2)
 
 
-L.seed_everything(16)
+lightning.seed_everything(16)
 data = TensorDataset(torch.randn(64, 4), torch.randint(2, (64,)))
 model = Fit()
-trainer = L.Trainer(
+trainer = lightning.Trainer(
     max_epochs=3, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
 )
 trainer.fit(model, DataLoader(data, batch_size=16, shuffle=True), DataLoader(data, batch_size=32))

@@ -26,7 +26,7 @@ target = (words[:, 0] > 15).long()
 net = Reader()
 optimizer = torch.optim.Adagrad(net.parameters(), lr=0.1)
 losses = []
-for epoch in range(4):
+for _ in range(4):
     for rows in torch.randperm(96).split(16):
         loss = nn.functional.cross_entropy(net(words[rows], lengths[rows]), target[rows])
         optimizer.zero_grad()

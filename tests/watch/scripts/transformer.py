@@ -11,7 +11,7 @@ attention = nn.MultiheadAttention(16, 4, batch_first=True)
 optimizer = torch.optim.AdamW([*net.parameters(), *attention.parameters()], lr=1e-3)
 x, y = torch.randn(64, 5, 3), torch.randint(2, (64,))
 losses = []
-for epoch in range(8):
+for _ in range(8):
     net.train()
     for rows in torch.randperm(64).split(16):
         loss = nn.functional.cross_entropy(net(x[rows]), y[rows])

@@ -26,7 +26,7 @@ def main():
     net = nn.Sequential(nn.Linear(1, 8), nn.ReLU(), nn.Linear(8, 1))
     optimizer = torch.optim.SGD(net.parameters(), lr=0.2)
     losses = []
-    for epoch in range(3):
+    for _ in range(3):
         for x, y in loader:
             loss = nn.functional.binary_cross_entropy_with_logits(net(x), y.float())
             optimizer.zero_grad()
