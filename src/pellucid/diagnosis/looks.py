@@ -119,7 +119,7 @@ def swap_name(code: SourceCode, call: ast.Call, name: str, arguments: str | None
 
 
 def _applications(evidence: Evidence, operation: str, place: CodeLine) -> list[tuple[SourceCode, ast.Call, bool]]:
-    """Calls of a function, then makings of its module; those on the line of the call first, else the last ones first."""
+    """Calls of a function, then makings of its module; those on the line of the call first."""
     found: list[tuple[SourceCode, ast.Call, bool]] = []
     for code in evidence.codes:
         here = place.line if code.file == place.file else 0

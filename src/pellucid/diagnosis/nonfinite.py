@@ -18,10 +18,10 @@ _ON_PURPOSE = ("masked_fill", "full", "full_like", "fill", "where", "triu", "tri
 
 
 def find_origin(evidence: Evidence) -> NonFiniteOrigin | None:
-    """The watch's own answer; else read from the recorded calls, exactly where a learned step saw it happen, else by what
-    in them can fail.
+    """The watch's own answer; else read from the recorded calls, by what a learned step saw, else by what can fail.
 
-    A gradient that is not finite under a finite loss came from the backward pass; a loss that is not, from the forward pass.
+    A gradient that is not finite under a finite loss came from the backward pass,
+    a loss that is not from the forward pass.
     """
     told = evidence.script.nonfinite
     if told is not None and not (told.phase == "data" and is_computed(evidence, told)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,30 +20,6 @@ if TYPE_CHECKING:
     from pellucid.store.run import Run
 
 __all__ = ["GivenRecords", "Records", "RunRecords"]
-
-
-class Records(Protocol):
-    """The series of a run."""
-
-    @property
-    def steps(self) -> dict[str, np.ndarray]:
-        """The columns of the table of steps."""
-        ...
-
-    @property
-    def observations(self) -> dict[tuple[str, str, str], Series]:
-        """By phase, subject and quantity."""
-        ...
-
-    @property
-    def layers(self) -> dict[tuple[str, str], Series]:
-        """By layer and quantity."""
-        ...
-
-    @property
-    def metrics(self) -> dict[tuple[str, str], Series]:
-        """By split and name."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -94,6 +70,10 @@ class RunRecords:
             for (layer,), series in _grouped(table, ("layer",), name).items():
                 found[layer, name] = series
         return found
+
+
+Records = GivenRecords | RunRecords
+"""The series of a run."""
 
 
 def _numbers(table: pa.Table, name: str) -> np.ndarray:

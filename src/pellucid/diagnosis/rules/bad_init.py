@@ -52,7 +52,7 @@ def find(evidence: Evidence) -> Finding | None:
     certainty = 0.62 + 0.2 * width + (0.08 if far else 0.0) - (0.0 if short else 0.15)
     if scale == 0 or not strange_weights(evidence):
         certainty = 0.6
-    return _finding(evidence, parameter, scale, expected, certainty, short)
+    return _finding(evidence, parameter, expected, certainty, short)
 
 
 def _one_sided(evidence: Evidence) -> list[tuple[ScriptParameter, float]]:
@@ -67,9 +67,8 @@ def _one_sided(evidence: Evidence) -> list[tuple[ScriptParameter, float]]:
     ]
 
 
-def _finding(
-    evidence: Evidence, parameter: ScriptParameter, scale: float, expected: float, certainty: float, short: bool
-) -> Finding:
+def _finding(evidence: Evidence, parameter: ScriptParameter, expected: float, certainty: float, short: bool) -> Finding:
+    scale = parameter.initial_scale
     first = evidence.loss_curve.first
     figures = [
         figure(f"std · √fan_in of {parameter.name}", scale, "0.58 (PyTorch) to 1.41 (He)"),

@@ -52,15 +52,14 @@ def find(evidence: Evidence) -> Finding | None:
     if seen is not None and len(seen.targets) and not seen.tokens and (column := _target_column(seen)) >= 0:
         said = [figure("input column that is the target", column)]
         title = f"Input column {column} is the target itself"
-        return _finding("fault", 0.93, title, None, said, "Leave that column out of the inputs.")
+        return _finding(("fault", 0.93), title, None, said, "Leave that column out of the inputs.")
     share = _shared(evidence)
     if share > _REPEATED:
         said = [figure("share of evaluated rows that were trained on", share, "0")]
         title = f"{share:.0%} of the evaluated examples stand among the training examples"
         place = _split_line(evidence)
         return _finding(
-            "fault",
-            0.85,
+            ("fault", 0.85),
             title,
             place,
             said,
@@ -71,14 +70,15 @@ def find(evidence: Evidence) -> Finding | None:
         said = [figure("share of evaluated windows that overlap a training window", windows, "near 0")]
         title = "Windows of one series are parted at random: those of the test overlap those of training"
         return _finding(
-            "warning", 0.7, title, _split_line(evidence), said, "Split the series by time, then cut it into windows."
+            ("warning", 0.7), title, _split_line(evidence), said, "Split the series by time, then cut it into windows."
         )
     return _from_source(evidence)
 
 
 def _finding(
-    severity: str, certainty: float, title: str, place: CodeLine | None, said: list[EvidenceFigure], fix: str
+    how: tuple[str, float], title: str, place: CodeLine | None, said: list[EvidenceFigure], fix: str
 ) -> Finding:
+    severity, certainty = how
     return make_finding(
         "data_leakage",
         severity="fault" if severity == "fault" else "warning" if severity == "warning" else "note",
@@ -186,12 +186,14 @@ def _from_source(evidence: Evidence) -> Finding | None:
             title = f"{what} by {name} on all the data, before the test part is taken off"
             place = evidence.place(file, number)
             fix = "Split first; choose features and multiply examples on the training part alone."
-            return _finding("fault", 0.8, title, place, [figure("line of the split", line)], fix)
+            return _finding(("fault", 0.8), title, place, [figure("line of the split", line)], fix)
     for number, name in before:
         if name in _SCALING:
             title = f"{name} is fitted on all the data, before the test part is taken off"
             fix = "Fit the scaler on the training part alone."
-            return _finding("note", 0.3, title, evidence.place(file, number), [figure("line of the split", line)], fix)
+            return _finding(
+                ("note", 0.3), title, evidence.place(file, number), [figure("line of the split", line)], fix
+            )
     return None
 
 

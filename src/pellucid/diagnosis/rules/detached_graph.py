@@ -1,8 +1,7 @@
 """The graph is cut: parameters that are to learn get no gradient.
-
-A cut alone is no fault: targets, momentum encoders and one half of an adversarial pair are cut on purpose, and their parameters
-either are not trained or get gradients some other way. The rule asks for parameters that an optimiser holds, that train,
-that ran on the way to the loss, and that never saw a gradient.
+A cut alone is no fault: targets, momentum encoders and one half of an adversarial pair are cut on purpose, and their
+parameters either are not trained or get gradients some other way. The rule asks for parameters that an optimiser holds,
+that train, that ran on the way to the loss, and that never saw a gradient.
 """
 
 from __future__ import annotations
@@ -29,6 +28,10 @@ def find(evidence: Evidence) -> Finding | None:
         if every and not any(p.trainable for p in every):
             return None
         return _finding(evidence, [p for p in every if p.trainable], 0.92, evidence.script.error_place)
+    return _held_without_gradient(evidence)
+
+
+def _held_without_gradient(evidence: Evidence) -> Finding | None:
     held = [p for model in evidence.script.models for p in model.parameters if p.optimizer >= 0 and p.trainable]
     stepped = {i for i, optimizer in enumerate(evidence.script.optimizers) if optimizer.steps > 0}
     cut = [p for p in held if not p.got_gradient and p.optimizer in stepped]
@@ -119,7 +122,7 @@ def _finding(evidence: Evidence, cut: list[ScriptParameter], certainty: float, p
             ),
         ],
         curves=[curve("loss", evidence.loss)],
-        why="Something between these parameters and the loss gives a tensor without a graph, so backward() stops there.",
+        why="Something between these parameters and the loss has no graph, so backward() stops there.",
         fix="Keep the tensor itself: no detach(), .data, .item(), numpy or no_grad on the way to the loss.",
         changes=changes,
         disproof="The parameters' .grad is a tensor after backward().",

@@ -1,5 +1,4 @@
 """``requires_grad`` is off where learning is needed.
-
 A frozen part that was trained before is a habit of transfer learning; one that still looks as torch draws it never
 learned anything, and the last layer of a network has to fit the task whatever came before. Random features that stay
 fixed can carry a wide network some way, so that a fault needs a run that came out short, unless it is the last layer.
@@ -117,7 +116,8 @@ def _line(evidence: Evidence, frozen: list[ScriptParameter]) -> tuple[CodeLine, 
                 if isinstance(given, ast.Constant) and given.value is False:
                     found.append((_mentions(code, statement, names), code, statement, code.replaced(given, "True")))
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and node.value.value is False:
-                if any(ast.unparse(target).endswith(".requires_grad") for target in node.targets):
+                switched = any(ast.unparse(target).endswith(".requires_grad") for target in node.targets)
+                if switched:
                     found.append((_mentions(code, node, names), code, node, code.replaced(node.value, "True")))
     if not found:
         return NOWHERE, ()

@@ -1,8 +1,7 @@
 """The loss is a sum over the batch, so that gradients and steps grow with its size.
-
-For plain gradient descent a sum over n examples is the same as a mean with n times the rate. Adam and its kin divide by the
-gradient's own size and do not notice; a run that comes out well chose its rate for the sum. So this is a fault only where the
-optimiser feels it and the run came out badly.
+For plain gradient descent a sum over n examples is the same as a mean with n times the rate. Adam and its kin divide by
+the gradient's own size and do not notice; a run that comes out well chose its rate for the sum. So this is a fault only
+where the optimiser feels it and the run came out badly.
 """
 
 from __future__ import annotations

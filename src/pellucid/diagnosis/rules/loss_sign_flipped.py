@@ -1,5 +1,4 @@
 """The objective is maximised.
-
 A loss whose parts are known carries its sign from the recorded calls. Else the run must show it: the loss falls below
 anything its kind allows, or rises steadily, while the predictions get worse than chance. ``_BELOW_CHANCE`` asks for an
 accuracy under half of what guessing gives, which a network that learned nothing does not show.
@@ -37,7 +36,7 @@ _BOUNDED = (
 
 
 def find(evidence: Evidence) -> Finding | None:
-    """A known loss that enters negated, an optimiser that maximises, an update by hand up the gradient, a loss with no floor."""
+    """A loss that enters negated, an optimiser or an update by hand that climbs, a loss with no floor."""
     return _negated(evidence) or _maximised(evidence) or _uphill(evidence) or _no_floor(evidence)
 
 
@@ -56,11 +55,11 @@ def _negated(evidence: Evidence) -> Finding | None:
         severity = "fault" if falls or _is_worse(evidence) or alone else "warning"
         return _finding(
             evidence,
-            loss.place,
-            certainty,
-            severity,
-            f"The {loss.kind.replace('_', ' ')} loss enters with a minus sign",
-            _sign_change(evidence, loss),
+            place=loss.place,
+            certainty=certainty,
+            severity=severity,
+            title=f"The {loss.kind.replace('_', ' ')} loss enters with a minus sign",
+            changes=_sign_change(evidence, loss),
         )
     return None
 
@@ -84,7 +83,14 @@ def _maximised(evidence: Evidence) -> Finding | None:
         code = evidence.code(optimizer.place.file)
         calls = code.calls(optimizer.kind, line=optimizer.place.line)
         changes = tuple(code.with_argument(call, "maximize", "False") for call in calls[:1])
-        return _finding(evidence, optimizer.place, 0.94, "fault", "The optimiser climbs: maximize=True", changes)
+        return _finding(
+            evidence,
+            place=optimizer.place,
+            certainty=0.94,
+            severity="fault",
+            title="The optimiser climbs: maximize=True",
+            changes=changes,
+        )
     return None
 
 
@@ -105,7 +111,14 @@ def _uphill(evidence: Evidence) -> Finding | None:
             if not _is_worse(evidence) and not evidence.outcome.loss_fall < 0:
                 continue
             place = evidence.place(code.file, node.lineno)  # pyright: ignore[reportAttributeAccessIssue]
-            return _finding(evidence, place, 0.93, "fault", "The update goes up the gradient", (change,))
+            return _finding(
+                evidence,
+                place=place,
+                certainty=0.93,
+                severity="fault",
+                title="The update goes up the gradient",
+                changes=(change,),
+            )
     return None
 
 
@@ -120,6 +133,9 @@ def _no_floor(evidence: Evidence) -> Finding | None:
     loss = evidence.main_loss
     if loss is None or len(evidence.script.optimizers) > 1 or loss.sign == 1:
         return None
+    picked = any(node.startswith("Gather") for node in loss.graph[:8])
+    if picked and any(node.startswith("Mul") for node in loss.graph[:5]) and loss.kind in ("custom", "policy_gradient"):
+        return None  # log-probabilities of actions, weighted by what they brought
     negated = any(node.startswith("Neg") for node in loss.graph[:6]) or loss.kind == "custom"
     if not negated or not _falls_below_zero(evidence.loss):
         return None
@@ -127,7 +143,14 @@ def _no_floor(evidence: Evidence) -> Finding | None:
     if not worse and evidence.outcome.best_score > evidence.outcome.chance:
         return None
     place, changes = (loss.place, _sign_change(evidence, loss))
-    return _finding(evidence, place, 0.85 if worse else 0.6, "fault", "The loss falls below zero without end", changes)
+    return _finding(
+        evidence,
+        place=place,
+        certainty=0.85 if worse else 0.6,
+        severity="fault",
+        title="The loss falls below zero without end",
+        changes=changes,
+    )
 
 
 def _falls_below_zero(series: Series) -> bool:
@@ -177,7 +200,7 @@ def _sign_change(evidence: Evidence, loss: ScriptLoss) -> tuple[LineChange, ...]
 
 
 def _finding(
-    evidence: Evidence, place: CodeLine, certainty: float, severity: str, title: str, changes: tuple[LineChange, ...]
+    evidence: Evidence, *, place: CodeLine, certainty: float, severity: str, title: str, changes: tuple[LineChange, ...]
 ) -> Finding:
     outcome = evidence.outcome
     figures = [

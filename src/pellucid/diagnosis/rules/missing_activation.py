@@ -1,8 +1,7 @@
 """No non-linearity between layers with weights: together they are one linear map.
-
 Followed along the recorded calls, from each layer's input back to the layer that made it. What a stack may leave out by
-design is spared: a narrow layer between two wide ones (a code, a low-rank factor), grouped convolutions in front of pointwise
-ones, and layers whose input is a product of two activations.
+design is spared: a narrow layer between two wide ones (a code, a low-rank factor), grouped convolutions in front of
+pointwise ones, and layers whose input is a product of two activations.
 """
 
 from __future__ import annotations
@@ -62,14 +61,14 @@ def _thrown_away(evidence: Evidence) -> Finding | None:
             change = (code.replaced(node, f"{given} = {code.segment(call)}"),) if given.isidentifier() else ()
             return _finding(
                 evidence,
-                "The result of an activation is thrown away",
-                evidence.place(code.file, node.lineno),
-                0.93,
-                "fault",
-                [],
-                change,
-                "The function gives a new tensor and leaves its argument as it is, so the layers stay linear.",
-                "Assign the result.",
+                title="The result of an activation is thrown away",
+                place=evidence.place(code.file, node.lineno),
+                certainty=0.93,
+                severity="fault",
+                figures=[],
+                changes=change,
+                why="The function gives a new tensor and leaves its argument as it is, so the layers stay linear.",
+                fix="Assign the result.",
             )
     return None
 
@@ -113,15 +112,15 @@ def _back_to_back(evidence: Evidence) -> Finding | None:
     place, changes = _insertion(evidence, wiring, before, call)
     return _finding(
         evidence,
-        "No activation anywhere: the network is one linear map" if whole else f"No activation between {names}",
-        place,
-        certainty,
-        severity,
-        figures,
-        changes,
-        "Two linear layers in a row can do no more than one: their weights multiply out to a single matrix.",
-        f"Put a non-linearity such as ReLU between {names}.",
-        call.module,
+        title="No activation anywhere: the network is one linear map" if whole else f"No activation between {names}",
+        place=place,
+        certainty=certainty,
+        severity=severity,
+        figures=figures,
+        changes=changes,
+        why="Two linear layers in a row can do no more than one: their weights multiply out to a single matrix.",
+        fix=f"Put a non-linearity such as ReLU between {names}.",
+        layer=call.module,
     )
 
 
@@ -222,6 +221,7 @@ def _nth(text: str, code: SourceCode, made: ast.Call, index: int) -> int:
 
 def _finding(
     evidence: Evidence,
+    *,
     title: str,
     place: CodeLine,
     certainty: float,

@@ -1,8 +1,7 @@
 """Gradients are never cleared, so that each update follows the sum of all past ones.
-
-The watch looks at the gradients as each backward pass begins, the first since an update: they should be clear. Accumulation
-over several backward passes between two updates keeps this; so does a second optimiser, whose own passes leave gradients
-for others to clear, in at least half of the looks. Below ``_CLEARED`` no such habit is left.
+The watch looks at the gradients as each backward pass begins, the first since an update: they should be clear.
+Accumulation over several backward passes between two updates keeps this; so does a second optimiser, whose own passes
+leave gradients for others to clear, in at least half of the looks. Below ``_CLEARED`` no such habit is left.
 """
 
 from __future__ import annotations
@@ -44,7 +43,9 @@ def _by_hand(evidence: Evidence) -> bool:
             continue
         for node in ast.walk(code.tree):
             in_place = isinstance(node, ast.AugAssign) or (
-                isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("sub_", "add_")
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in ("sub_", "add_")
             )
             if in_place and ".grad" in code.segment(node):
                 return True
@@ -115,7 +116,7 @@ def _cleared_by_hand(code: SourceCode) -> tuple[LineChange, ...]:
 
 
 def _optimizer_name(code: SourceCode, optimizer: ScriptOptimizer | None) -> str:
-    """What the source calls the optimiser: the name it is given where it is made, else that whose ``step`` is called."""
+    """The name the optimiser is given where it is made, else that whose ``step`` is called."""
     if optimizer is not None and optimizer.place.line:
         statement = code.statement_at(optimizer.place.line)
         if isinstance(statement, ast.Assign) and len(statement.targets) == 1 and optimizer.place.file == code.file:

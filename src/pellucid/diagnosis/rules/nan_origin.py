@@ -1,7 +1,6 @@
 """An operation makes NaN or infinity out of finite numbers.
-
-The watch names the first operation that does. Where a divergence went before (gradients, weights or the loss grown by more than
-``_GREW`` over their size at the start), the operation only broke first, and the cause is sought elsewhere.
+The watch names the first operation that does. Where a divergence went before (gradients, weights or the loss grown by
+more than ``_GREW`` over their size at the start), the operation only broke first, and the cause is sought elsewhere.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ def find(evidence: Evidence) -> Finding | None:
             curve("gradient norm", evidence.column("gradient_norm")),
         ],
         why=f"{origin.detail.capitalize() or origin.what}: from there on every weight that it reaches is NaN.",
-        fix="Keep the operation away from its singular point: a small constant inside, a clamp, or the fused stable form.",
+        fix="Keep the operation away from its singular point: a small constant, a clamp, or the fused stable form.",
         changes=changes,
         disproof="The inputs of the operation were not finite already.",
     )
@@ -131,5 +130,7 @@ def _guard(evidence: Evidence, origin: NonFiniteOrigin) -> tuple[CodeLine, tuple
 
 
 RULE = Rule(
-    "nan_origin", find, explains=("nan_in_data", "exploding_gradient", "undertrained", "dead_relu", "lr_too_high", "wrong_metric")
+    "nan_origin",
+    find,
+    explains=("nan_in_data", "exploding_gradient", "undertrained", "dead_relu", "lr_too_high", "wrong_metric"),
 )

@@ -1,13 +1,13 @@
 """The last activation keeps the network from giving what the loss needs.
-
 What each activation can give is its range; what a loss needs follows from its formula: logits of both signs for the
 cross-entropies that take logits, probabilities for ``BCELoss``, their logarithms for ``NLLLoss``, and for distances the
-range of the targets. The rule compares the two. A share of 2 % of targets out of reach is asked for, so that
-a few outliers or noise around a bound are no fault.
+range of the targets. The rule compares the two. A share of 2 % of targets out of reach is asked for, so that a few
+outliers or noise around a bound are no fault.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from pellucid.diagnosis.evidence import Evidence
 from pellucid.diagnosis.looks import drop_activation, flat_targets, last_call, raised, swap_activation, swap_name
 from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
+from pellucid.diagnosis.source_changes import call_name
 from pellucid.results.diagnosis import Finding, LineChange
 from pellucid.results.watched_script import CodeLine, ScriptLoss
 
@@ -71,12 +72,12 @@ def _one_column(evidence: Evidence, loss: ScriptLoss) -> Finding | None:
     return _finding(
         evidence,
         loss,
-        0.97,
-        "Softmax on a single output unit",
-        "A softmax over one unit gives 1 whatever comes in, so nothing reaches the weights.",
-        "Use a sigmoid on the single unit.",
-        place,
-        changes,
+        certainty=0.97,
+        title="Softmax on a single output unit",
+        why="A softmax over one unit gives 1 whatever comes in, so nothing reaches the weights.",
+        fix="Use a sigmoid on the single unit.",
+        place=place,
+        changes=changes,
     )
 
 
@@ -91,12 +92,12 @@ def _logits(evidence: Evidence, loss: ScriptLoss) -> Finding | None:
     return _finding(
         evidence,
         loss,
-        certainty,
-        f"{name} on the logits",
-        f"The loss needs logits of both signs and any size; {name} leaves only those in {_words(_RANGES[name])}.",
-        f"Give the loss the raw outputs: take the {name} after the last layer out.",
-        place,
-        changes,
+        certainty=certainty,
+        title=f"{name} on the logits",
+        why=f"The loss needs logits of both signs and any size; {name} leaves only those in {_words(_RANGES[name])}.",
+        fix=f"Give the loss the raw outputs: take the {name} after the last layer out.",
+        place=place,
+        changes=changes,
     )
 
 
@@ -109,36 +110,36 @@ def _probabilities(evidence: Evidence, loss: ScriptLoss) -> Finding | None:
             return _finding(
                 evidence,
                 loss,
-                0.85,
-                "Softmax over labels that do not exclude each other",
-                "The rows of a softmax sum to 1, and several labels of a row may be 1 at once.",
-                "Use a sigmoid for each label.",
-                place,
-                changes,
+                certainty=0.85,
+                title="Softmax over labels that do not exclude each other",
+                why="The rows of a softmax sum to 1, and several labels of a row may be 1 at once.",
+                fix="Use a sigmoid for each label.",
+                place=place,
+                changes=changes,
             )
         if name in ("relu", "tanh", "clamp", "hardtanh", "linear", "leaky_relu", "elu", "conv2d", "batch_norm", "add"):
             place, changes = _swap(evidence, loss, "torch.sigmoid", "nn.Sigmoid()")
             return _finding(
                 evidence,
                 loss,
-                0.85,
-                f"{name} before a loss of probabilities",
-                f"The loss takes probabilities; {name} gives values that are none, and zeros at its bound have no gradient.",
-                "Use a sigmoid on the output, or a loss that takes logits.",
-                place,
-                changes,
+                certainty=0.85,
+                title=f"{name} before a loss of probabilities",
+                why=f"The loss takes probabilities; {name} gives others, and at its bound no gradient.",
+                fix="Use a sigmoid on the output, or a loss that takes logits.",
+                place=place,
+                changes=changes,
             )
     if loss.kind == "categorical" and columns > 1 and loss.rows_sum_to_one < 0.5 and name in _RANGES:
         place, changes = _swap(evidence, loss, "torch.softmax", "nn.Softmax(dim=-1)", dim="-1")
         return _finding(
             evidence,
             loss,
-            0.85,
-            f"{name} where classes exclude each other",
-            "The loss rewards the right class alone; without a softmax all classes can become likely at once.",
-            "Use a softmax over the classes.",
-            place,
-            changes,
+            certainty=0.85,
+            title=f"{name} where classes exclude each other",
+            why="The loss rewards the right class alone; without a softmax all classes can become likely at once.",
+            fix="Use a softmax over the classes.",
+            place=place,
+            changes=changes,
         )
     return None
 
@@ -158,23 +159,17 @@ def _logarithms(evidence: Evidence, loss: ScriptLoss) -> Finding | None:
         code = evidence.code(place.file)
         makings = code.calls("nll_loss", line=place.line) or code.calls("NLLLoss")
         new = {"nll_loss": "cross_entropy", "NLLLoss": "CrossEntropyLoss"}
-        changes = tuple(swap_name(code, call, new[_last(call)]) for call in makings[:1])
+        changes = tuple(swap_name(code, call, new[call_name(call.func)]) for call in makings[:1])
     return _finding(
         evidence,
         loss,
-        0.95,
-        f"{what.capitalize()} given to a loss that takes log-probabilities",
-        f"The negative log-likelihood of {what} is no likelihood: it falls without end, or stays between −1 and 0.",
-        "Use log-softmax, or cross-entropy on the raw outputs.",
-        place,
-        changes,
+        certainty=0.95,
+        title=f"{what.capitalize()} given to a loss that takes log-probabilities",
+        why=f"The negative log-likelihood of {what} is no likelihood: it falls without end, or stays between −1 and 0.",
+        fix="Use log-softmax, or cross-entropy on the raw outputs.",
+        place=place,
+        changes=changes,
     )
-
-
-def _last(call: object) -> str:
-    from pellucid.diagnosis.source_changes import call_name
-
-    return call_name(call.func)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _distance(evidence: Evidence, loss: ScriptLoss) -> Finding | None:
@@ -193,20 +188,18 @@ def _distance(evidence: Evidence, loss: ScriptLoss) -> Finding | None:
     found = _finding(
         evidence,
         loss,
-        min(0.95, 0.8 + outside / 4),
-        f"{name} on the output cannot reach the targets",
-        f"{name} gives values in {_words((low, high))}, and {outside:.0%} of the targets lie outside.",
-        f"Take the {name} after the last layer out.",
-        place,
-        changes,
+        certainty=min(0.95, 0.8 + outside / 4),
+        title=f"{name} on the output cannot reach the targets",
+        why=f"{name} gives values in {_words((low, high))}, and {outside:.0%} of the targets lie outside.",
+        fix=f"Take the {name} after the last layer out.",
+        place=place,
+        changes=changes,
     )
     extra = (
         figure("targets out of reach", outside, "0", "share"),
         figure("least target", float(values.min()), f"at least {low:g}"),
         figure("largest target", float(values.max()), f"at most {high:g}"),
     )
-    import dataclasses
-
     return dataclasses.replace(found, evidence=extra + found.evidence)
 
 
@@ -216,16 +209,16 @@ def _no_probabilities(evidence: Evidence) -> Finding:
     for code in evidence.codes:
         for call in [*code.calls("BCELoss"), *code.calls("binary_cross_entropy")][:1]:
             new = {"BCELoss": "BCEWithLogitsLoss", "binary_cross_entropy": "binary_cross_entropy_with_logits"}
-            changes = (swap_name(code, call, new[_last(call)]),)
+            changes = (swap_name(code, call, new[call_name(call.func)]),)
     return _finding(
         evidence,
         loss,
-        0.97,
-        "Values given to BCE are no probabilities",
-        "Binary cross-entropy takes values between 0 and 1; the network gives others, and torch refuses.",
-        "Put a sigmoid on the output, or use the loss that takes logits.",
-        evidence.script.error_place,
-        changes,
+        certainty=0.97,
+        title="Values given to BCE are no probabilities",
+        why="Binary cross-entropy takes values between 0 and 1; the network gives others, and torch refuses.",
+        fix="Put a sigmoid on the output, or use the loss that takes logits.",
+        place=evidence.script.error_place,
+        changes=changes,
     )
 
 
@@ -271,6 +264,7 @@ def _words(bounds: tuple[float, float]) -> str:
 def _finding(
     evidence: Evidence,
     loss: ScriptLoss | None,
+    *,
     certainty: float,
     title: str,
     why: str,

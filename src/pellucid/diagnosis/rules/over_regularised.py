@@ -134,9 +134,10 @@ def _penalty_line(evidence: Evidence) -> CodeLine | None:
     """A line that sums over parameters with a factor, as a penalty does."""
     for file, tree in trees(evidence):
         for node in ast.walk(tree):
-            if isinstance(node, ast.Assign | ast.AugAssign) and "parameters()" in (text := ast.unparse(node.value)):
-                if any(word in text for word in (".abs()", "norm(", "** 2", ".pow(2)", "square(")):
-                    return evidence.place(file, node.lineno)
+            text = ast.unparse(node.value) if isinstance(node, ast.Assign | ast.AugAssign) else ""
+            powers = (".abs()", "norm(", "** 2", ".pow(2)", "square(")
+            if isinstance(node, ast.stmt) and "parameters()" in text and any(word in text for word in powers):
+                return evidence.place(file, node.lineno)
     return None
 
 

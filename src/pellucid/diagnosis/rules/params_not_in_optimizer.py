@@ -1,7 +1,7 @@
 """A trainable part gets gradients, yet no optimiser holds it, so it stays as it was drawn.
-
-Where the part does not look freshly drawn it may stay on purpose (a pretrained body): that is a warning. Torch's default
-draws linear and convolutional weights uniformly within 1/√fan_in; ``initial_uniform`` says that weights look like that.
+Where the part does not look freshly drawn it may stay on purpose (a pretrained body): that is a warning. Torch's
+default draws linear and convolutional weights uniformly within 1/√fan_in; ``initial_uniform`` says that weights look
+like that.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _size(parameter: ScriptParameter) -> int:
 
 
 def _are_fresh(parameters: list[ScriptParameter]) -> bool:
-    """Whether weights look as torch draws them; where there are vectors alone nothing can be told and they count as fresh."""
+    """Whether weights look as torch draws them; vectors alone tell nothing and count as fresh."""
     matrices = [p for p in parameters if len(p.shape) > 1]
     return not matrices or any(p.initial_uniform or 0.5 < p.initial_std < 1.5 for p in matrices)
 

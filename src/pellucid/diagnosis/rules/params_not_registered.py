@@ -1,8 +1,7 @@
 """Layers or weights that the model runs and does not own: kept in a list or dict, or as plain tensors.
-
 ``parameters()`` walks registered attributes alone; what sits in a Python container, or is a tensor rather than an
-``nn.Parameter``, is left out of the optimiser, of ``state_dict`` and of ``to(device)``. Where some optimiser holds it all the
-same, its gradients are used and it is only worth a note.
+``nn.Parameter``, is left out of the optimiser, of ``state_dict`` and of ``to(device)``. Where some optimiser holds it
+all the same, its gradients are used and it is only worth a note.
 """
 
 from __future__ import annotations
@@ -36,17 +35,17 @@ def _modules(evidence: Evidence) -> Finding | None:
         place, changes = _container(evidence, strangers[0].name)
         return _finding(
             evidence,
-            0.96,
-            f"{', '.join(module.name for module in strangers[:3])}: run by the model, yet not registered",
-            place,
-            changes,
-            [
+            certainty=0.96,
+            title=f"{', '.join(module.name for module in strangers[:3])}: run by the model, yet not registered",
+            place=place,
+            changes=changes,
+            figures=[
                 figure("modules that run unregistered", len(strangers), "0"),
                 figure("their parameters", sum(m.parameters for m in strangers)),
             ],
-            strangers[0].name,
-            "Modules in a plain list or dict are no part of parameters(), so the optimiser never moves them.",
-            "Keep them in nn.ModuleList or nn.ModuleDict.",
+            layer=strangers[0].name,
+            why="Modules in a plain list or dict are no part of parameters(), so the optimiser never moves them.",
+            fix="Keep them in nn.ModuleList or nn.ModuleDict.",
         )
     return None
 
@@ -68,15 +67,15 @@ def _tensors(evidence: Evidence) -> Finding | None:
             change = code.replaced(made.value, f"torch.nn.Parameter({_plain(value)})")
             return _finding(
                 evidence,
-                0.92,
-                f"{ast.unparse(made.targets[0])} is a tensor, no nn.Parameter",
-                evidence.place(code.file, made.lineno),
-                (change,),
-                [figure("way that it went", parameter.moved, "above 0")],
-                "",
-                "Only nn.Parameter registers itself with its module; a plain tensor gets a gradient that nobody uses.",
-                "Make it an nn.Parameter.",
-                parameter.name,
+                certainty=0.92,
+                title=f"{ast.unparse(made.targets[0])} is a tensor, no nn.Parameter",
+                place=evidence.place(code.file, made.lineno),
+                changes=(change,),
+                figures=[figure("way that it went", parameter.moved, "above 0")],
+                layer="",
+                why="Only nn.Parameter registers itself with its module; nobody uses a plain tensor's gradient.",
+                fix="Make it an nn.Parameter.",
+                parameter=parameter.name,
             )
     return None
 
@@ -147,6 +146,7 @@ def _nn(code: SourceCode) -> str:
 
 def _finding(
     evidence: Evidence,
+    *,
     certainty: float,
     title: str,
     place: CodeLine,

@@ -1,8 +1,8 @@
 """Prediction (n, 1) meets target (n,): broadcast to n × n, every prediction is held against every target.
-
-The best answer to all targets at once is their mean, so the loss of squares ends at the targets' variance. Read from the
-shapes of what meets in the loss: the same number of rows, one tensor with an axis of 1 more than the other, and a result with more
-entries than either. Deliberate tables of pairs (``x[:, None] − x[None, :]``) have the same number of axes on both sides.
+The best answer to all targets at once is their mean, so the loss of squares ends at the targets' variance. Read from
+the shapes of what meets in the loss: the same number of rows, one tensor with an axis of 1 more than the other, and a
+result with more entries than either. Deliberate tables of pairs (``x[:, None] − x[None, :]``) have the same number of
+axes on both sides.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Softmax in front of a loss that applies it itself.
-
-Cross-entropy takes logits. Given the rows of a softmax, whose entries lie in [0, 1], its own softmax cannot get further from
-uniform than e : 1 : … : 1, so that the loss of k classes stays above log(e + k − 1) − 1 and its gradient is small.
+Cross-entropy takes logits. Given the rows of a softmax, whose entries lie in [0, 1], its own softmax cannot get further
+from uniform than e : 1 : … : 1, so that the loss of k classes stays above log(e + k − 1) − 1 and its gradient is small.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _ROWS = 0.98
 
 
 def find(evidence: Evidence) -> Finding | None:
-    """A cross-entropy on rows that are probabilities, a sigmoid before BCE with logits, or one softmax after another."""
+    """Cross-entropy on probabilities, a sigmoid before BCE with logits, or one softmax after another."""
     for loss in evidence.script.losses:
         if loss.kind == "cross_entropy" and loss.classes > 1 and _is_soft(loss):
             return _finding(evidence, loss, "softmax", last_call(evidence, loss), 0.96)

@@ -1,8 +1,7 @@
 """Dropout or batch normalisation is in the wrong mode, in evaluation or in training.
-
-Only layers that behave differently count: dropout with p > 0, and batch normalisation that keeps running figures. A network with
-frozen batch normalisation in an otherwise training model is a habit of fine-tuning. A second network that only answers the
-first (adversarial pairs) samples in training mode by custom; that is a warning.
+Only layers that behave differently count: dropout with p > 0, and batch normalisation that keeps running figures. A
+network with frozen batch normalisation in an otherwise training model is a habit of fine-tuning. A second network that
+only answers the first (adversarial pairs) samples in training mode by custom; that is a warning.
 """
 
 from __future__ import annotations
@@ -66,17 +65,17 @@ def _functional(evidence: Evidence) -> Finding | None:
             fix = "Pass training=self.training, or use nn.Dropout made in __init__."
             return _finding(
                 evidence,
-                0.95,
-                "Dropout stays on in evaluation",
-                call.place,
-                _with_training(code, changes) if not made_new else (),
-                [
+                certainty=0.95,
+                title="Dropout stays on in evaluation",
+                place=call.place,
+                changes=_with_training(code, changes) if not made_new else (),
+                figures=[
                     figure("evaluations with dropout at work", 1.0, "0", "share"),
                     figure("p", chance if isinstance(chance, int | float) else math.nan),
                 ],
-                call.module,
-                "F.dropout drops whatever mode the model is in, so that evaluation is as noisy as training.",
-                fix,
+                layer=call.module,
+                why="F.dropout drops whatever mode the model is in, so that evaluation is as noisy as training.",
+                fix=fix,
             )
     return None
 
@@ -103,14 +102,14 @@ def _always_on(evidence: Evidence) -> Finding | None:
         chance = call.settings.get("p", 0.5)
         return _finding(
             evidence,
-            0.94,
-            "Dropout stays on in evaluation",
-            call.place,
-            _with_training(code, bare),
-            [figure("p", chance if isinstance(chance, int | float) else math.nan, "0 in evaluation")],
-            call.module,
-            "It drops whatever mode the model is in, so that evaluation is as noisy as training.",
-            "Pass training=self.training, or use an nn.Dropout made in __init__.",
+            certainty=0.94,
+            title="Dropout stays on in evaluation",
+            place=call.place,
+            changes=_with_training(code, bare),
+            figures=[figure("p", chance if isinstance(chance, int | float) else math.nan, "0 in evaluation")],
+            layer=call.module,
+            why="It drops whatever mode the model is in, so that evaluation is as noisy as training.",
+            fix="Pass training=self.training, or use an nn.Dropout made in __init__.",
         )
     return None
 
@@ -158,20 +157,20 @@ def _evaluation(evidence: Evidence) -> Finding | None:
         severity = "warning" if adversarial or share <= 0.25 else "fault"
         return _finding(
             evidence,
-            certainty,
-            f"{wrong[0].kind} is in training mode during evaluation",
-            place,
-            changes,
-            [
+            certainty=certainty,
+            title=f"{wrong[0].kind} is in training mode during evaluation",
+            place=place,
+            changes=changes,
+            figures=[
                 figure("evaluations in training mode", share, "0", "share"),
                 figure("layers concerned", len(wrong)),
             ],
-            wrong[0].name,
-            "Batch normalisation then uses the statistics of the evaluated batch itself, and changes its running ones."
+            layer=wrong[0].name,
+            why="Batch normalisation then uses the evaluated batch's own statistics, and changes its running ones."
             if norms
             else "Dropout then drops units at random while the network is judged.",
-            "Call model.eval() before evaluating and model.train() before training.",
-            severity,
+            fix="Call model.eval() before evaluating and model.train() before training.",
+            severity=severity,
         )
     return None
 
@@ -194,15 +193,18 @@ def _training(evidence: Evidence) -> Finding | None:
         place, changes = _train_call(evidence, model)
         return _finding(
             evidence,
-            0.9 if share > _MOST else 0.8,
-            f"{wrong[0].kind} is in evaluation mode during training",
-            place,
-            changes,
-            [figure("training steps in evaluation mode", share, "0", "share"), figure("layers concerned", len(wrong))],
-            wrong[0].name,
-            "Dropout does nothing and batch normalisation neither uses nor updates the batch's statistics.",
-            "Call model.train() at the start of every epoch.",
-            "fault" if share > 0.25 else "warning",
+            certainty=0.9 if share > _MOST else 0.8,
+            title=f"{wrong[0].kind} is in evaluation mode during training",
+            place=place,
+            changes=changes,
+            figures=[
+                figure("training steps in evaluation mode", share, "0", "share"),
+                figure("layers concerned", len(wrong)),
+            ],
+            layer=wrong[0].name,
+            why="Dropout does nothing and batch normalisation neither uses nor updates the batch's statistics.",
+            fix="Call model.train() at the start of every epoch.",
+            severity="fault" if share > 0.25 else "warning",
         )
     return None
 
@@ -264,6 +266,7 @@ def _train_call(evidence: Evidence, model: ScriptModel) -> tuple[CodeLine, tuple
 
 def _finding(
     evidence: Evidence,
+    *,
     certainty: float,
     title: str,
     place: CodeLine,

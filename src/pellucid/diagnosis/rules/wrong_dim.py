@@ -1,7 +1,7 @@
 """Softmax, mean or norm over the wrong axis; a recurrent or attention layer that takes the batch for time.
-
-The batch's axis is known from the targets' rows. A softmax that feeds a product must be normalised along the axis that the product
-sums over. Tables of pairs within a batch (contrastive losses) are square and normalised along the batch on purpose.
+The batch's axis is known from the targets' rows. A softmax that feeds a product must be normalised along the axis that
+the product sums over. Tables of pairs within a batch (contrastive losses) are square and normalised along the batch on
+purpose.
 """
 
 from __future__ import annotations
@@ -71,15 +71,24 @@ def _soft(evidence: Evidence, wiring: Wiring, call: ScriptCall, rows: int) -> Fi
     loss = evidence.main_loss
     per_row = loss is None or loss.prediction is None or not loss.prediction.shape or loss.prediction.shape[0] >= rows
     if axis == 0 and shape[0] == rows >= _LEAST_BATCH and not square and per_row and shape[-1] > 1:
-        return _finding(evidence, call, axis, len(shape) - 1, 0.95, "over the batch")
+        return _finding(evidence, call=call, axis=axis, wanted=len(shape) - 1, certainty=0.95, how="over the batch")
     summed = _summed_axis(wiring, call)
     if summed is not None and summed != axis:
-        return _finding(evidence, call, axis, summed, 0.9, "along another axis than the product after it sums over")
+        return _finding(
+            evidence,
+            call=call,
+            axis=axis,
+            wanted=summed,
+            certainty=0.9,
+            how="along another axis than the product after it sums over",
+        )
     last = loss is not None and loss.last_operation == call.function and loss.prediction is not None
     if last and loss is not None and loss.prediction is not None and len(shape) > 2 and loss.prediction.shape == shape:
         wanted = 1 if loss.kind in ("nll", "cross_entropy") else len(shape) - 1
         if axis != wanted and shape[wanted] > 1 and axis != 0:
-            return _finding(evidence, call, axis, wanted, 0.7, "along another axis than the classes'")
+            return _finding(
+                evidence, call=call, axis=axis, wanted=wanted, certainty=0.7, how="along another axis than the classes'"
+            )
     return None
 
 
@@ -89,7 +98,7 @@ def _one_axis(evidence: Evidence, call: ScriptCall, rows: int) -> Finding | None
     if len(shape) == 1 and shape[0] == rows >= _LEAST_BATCH and call.function in ("softmax", "log_softmax"):
         loss = evidence.main_loss
         if loss is not None and loss.last_operation == call.function:
-            return _finding(evidence, call, 0, 0, 0.8, "over the batch")
+            return _finding(evidence, call=call, axis=0, wanted=0, certainty=0.8, how="over the batch")
     return None
 
 
@@ -124,7 +133,14 @@ def _mixing(evidence: Evidence, wiring: Wiring, call: ScriptCall, rows: int) -> 
     if call.function in ("mean", "std", "var", "sum", "max") and not _comes_back(wiring, call, rows):
         return None
     certainty = 0.9 if call.function in ("normalize", "norm") else 0.7
-    return _finding(evidence, call, 0, len(shape) - 1 if len(shape) == 2 else 1, certainty, "over the batch")
+    return _finding(
+        evidence,
+        call=call,
+        axis=0,
+        wanted=len(shape) - 1 if len(shape) == 2 else 1,
+        certainty=certainty,
+        how="over the batch",
+    )
 
 
 def _comes_back(wiring: Wiring, call: ScriptCall, rows: int) -> bool:
@@ -214,11 +230,18 @@ def _evaluation(evidence: Evidence) -> Finding | None:
                 continue
             shape = call.inputs[0].shape
             if len(shape) > 1 and _axis(call) == 0 and shape[0] == rows != shape[-1] and shape[-1] > 1:
-                return _finding(evidence, call, 0, len(shape) - 1, 0.7, "over the batch, in evaluation")
+                return _finding(
+                    evidence,
+                    call=call,
+                    axis=0,
+                    wanted=len(shape) - 1,
+                    certainty=0.7,
+                    how="over the batch, in evaluation",
+                )
     return None
 
 
-def _finding(evidence: Evidence, call: ScriptCall, axis: int, wanted: int, certainty: float, how: str) -> Finding:
+def _finding(evidence: Evidence, *, call: ScriptCall, axis: int, wanted: int, certainty: float, how: str) -> Finding:
     shape = call.inputs[0].shape
     given = wanted - len(shape) if wanted == len(shape) - 1 else wanted
     place, changes = _change(evidence, call, axis, given)
@@ -236,7 +259,7 @@ def _finding(evidence: Evidence, call: ScriptCall, axis: int, wanted: int, certa
             figure("size of the axis meant", shape[wanted]),
         ],
         curves=[curve("loss", evidence.loss)],
-        why="Along that axis lie values that do not belong together, so each example's result depends on its companions in the batch."
+        why="Along that axis lie values that do not belong together, so each example's result depends on others."
         if "batch" in how
         else "The weights of one sum do not add up to 1, and those of different sums compete.",
         fix=f"Use dim={given}.",

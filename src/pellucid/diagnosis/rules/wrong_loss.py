@@ -1,8 +1,7 @@
 """The loss does not measure the task.
-
-A distance between class labels and outputs says little of which class is likeliest, and an absolute one is least where all
-outputs are 0: with k classes k − 1 of k entries of a one-hot row are 0 already. Where the network learned well all the
-same it is no fault. Binary cross-entropy of targets outside [0, 1] has no lower bound.
+A distance between class labels and outputs says little of which class is likeliest, and an absolute one is least where
+all outputs are 0: with k classes k − 1 of k entries of a one-hot row are 0 already. Where the network learned well all
+the same it is no fault. Binary cross-entropy of targets outside [0, 1] has no lower bound.
 """
 
 from __future__ import annotations
@@ -58,19 +57,19 @@ def _unbounded(evidence: Evidence, loss: ScriptLoss) -> Finding | None:
     return _finding(
         evidence,
         loss,
-        0.94,
-        "Binary cross-entropy on targets outside [0, 1]",
-        "For targets outside [0, 1] this loss has no lower bound: it falls below 0 while the outputs run away.",
-        "Map the targets −1 and 1 to 0 and 1."
+        certainty=0.94,
+        title="Binary cross-entropy on targets outside [0, 1]",
+        why="For targets outside [0, 1] this loss has no lower bound: it falls below 0 while the outputs run away.",
+        fix="Map the targets −1 and 1 to 0 and 1."
         if signed
         else "Use cross-entropy over classes."
         if classes
         else "Use a distance such as the mean squared error.",
-        [
+        figures=[
             figure("targets outside [0, 1]", outside, "0", "share"),
             figure("loss at the end", evidence.outcome.loss_last, "0 or more"),
         ],
-        () if classes else _renamed(evidence, loss, new),
+        changes=() if classes else _renamed(evidence, loss, new),
     )
 
 
@@ -103,18 +102,18 @@ def _distance(evidence: Evidence, loss: ScriptLoss) -> Finding | None:
     return _finding(
         evidence,
         loss,
-        (0.9 if absolute else 0.8) if loss.target_one_hot or not binary else (0.8 if absolute else 0.65),
-        f"A distance ({loss.kind}) between outputs and class labels",
-        "The distance to class labels is small for outputs near 0 whichever class they name; which class is likeliest hardly counts."
+        certainty=(0.9 if absolute else 0.8) if loss.target_one_hot or not binary else (0.8 if absolute else 0.65),
+        title=f"A distance ({loss.kind}) between outputs and class labels",
+        why="Outputs near 0 are near all class labels; which class is likeliest hardly counts in the distance."
         if loss.target_one_hot
         else "Class numbers are names: a distance between them says that class 3 is nearer to 4 than to 7.",
-        "Use binary cross-entropy on the logit." if binary else "Use cross-entropy on one logit a class.",
-        [
+        fix="Use binary cross-entropy on the logit." if binary else "Use cross-entropy on one logit a class.",
+        figures=[
             figure("distinct targets", len(values)),
             figure("accuracy", score, f"{evidence.outcome.reachable:.2f} can be reached"),
             figure("loss at the end", evidence.outcome.loss_last),
         ],
-        changes,
+        changes=changes,
         severity="fault" if score < _LEARNED or math.isnan(score) else "warning",
     )
 
@@ -125,21 +124,17 @@ def _accuracy(evidence: Evidence) -> float:
     if seen is None:
         return math.nan
     rows = evidence.outcome.late(seen)
-    if not rows.any():
-        return math.nan
     predictions, targets = seen.predictions[rows], seen.targets[rows]
-    predictions = predictions.reshape(len(predictions), -1)
-    targets = targets.reshape(len(targets), -1)
-    if not np.isfinite(predictions).all():
+    predictions = predictions.reshape(len(predictions), -1) if len(predictions) else predictions
+    targets = targets.reshape(len(targets), -1) if len(targets) else targets
+    if not len(targets) or predictions.shape != targets.shape or not np.isfinite(predictions).all():
         return math.nan
-    if targets.shape[1] > 1 and predictions.shape == targets.shape:
+    if targets.shape[1] > 1:
         return float((predictions.argmax(1) == targets.argmax(1)).mean())
-    if predictions.shape[1] == 1 and targets.shape[1] == 1:
-        values = np.unique(targets)
-        if len(values) == 2:
-            return float(((predictions > values.mean()) == (targets > values.mean())).mean())
-        return float((predictions.round() == targets).mean())
-    return math.nan
+    values = np.unique(targets)
+    if len(values) == 2:
+        return float(((predictions > values.mean()) == (targets > values.mean())).mean())
+    return float((predictions.round() == targets).mean())
 
 
 def _is_judged_by_class(evidence: Evidence) -> bool:
@@ -165,15 +160,15 @@ def _multi_hot(evidence: Evidence, loss: ScriptLoss) -> Finding | None:
     return _finding(
         evidence,
         loss,
-        0.93,
-        "Cross-entropy over labels that do not exclude each other",
-        "Cross-entropy makes classes compete for one unit of probability; rows with several labels, or none, cannot be met.",
-        "Use binary cross-entropy with logits, one for each label.",
-        [
+        certainty=0.93,
+        title="Cross-entropy over labels that do not exclude each other",
+        why="Its classes compete for one unit of probability; rows with several labels, or none, cannot be met.",
+        fix="Use binary cross-entropy with logits, one for each label.",
+        figures=[
             figure("labels a row", float(sums.mean()), "1"),
             figure("rows without exactly one", float((np.abs(sums - 1) > 1e-6).mean()), "0", "share"),
         ],
-        _renamed(evidence, loss, new),
+        changes=_renamed(evidence, loss, new),
     )
 
 
@@ -187,12 +182,12 @@ def _margin(evidence: Evidence, loss: ScriptLoss) -> Finding | None:
     return _finding(
         evidence,
         loss,
-        0.85,
-        "A margin loss on labels 0 and 1",
-        "This loss multiplies output and label and takes labels −1 and 1: examples of label 0 say nothing.",
-        "Map the labels to −1 and 1, or use binary cross-entropy.",
-        [figure("least label", 0.0, "−1")],
-        (),
+        certainty=0.85,
+        title="A margin loss on labels 0 and 1",
+        why="This loss multiplies output and label and takes labels −1 and 1: examples of label 0 say nothing.",
+        fix="Map the labels to −1 and 1, or use binary cross-entropy.",
+        figures=[figure("least label", 0.0, "−1")],
+        changes=(),
     )
 
 
@@ -208,12 +203,12 @@ def _signed(evidence: Evidence) -> Finding | None:
     return _finding(
         evidence,
         loss,
-        0.85,
-        "The loss is a mean of signed differences",
-        "Errors of both signs cancel, and the least loss is minus infinity.",
-        "Square the differences, or take their absolute value.",
-        [figure("loss at the end", loss.last, "0 or more")],
-        (),
+        certainty=0.85,
+        title="The loss is a mean of signed differences",
+        why="Errors of both signs cancel, and the least loss is minus infinity.",
+        fix="Square the differences, or take their absolute value.",
+        figures=[figure("loss at the end", loss.last, "0 or more")],
+        changes=(),
     )
 
 
@@ -232,6 +227,7 @@ def _renamed(evidence: Evidence, loss: ScriptLoss, new: dict[str, str]) -> tuple
 def _finding(
     evidence: Evidence,
     loss: ScriptLoss,
+    *,
     certainty: float,
     title: str,
     why: str,

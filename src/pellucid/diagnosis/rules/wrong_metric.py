@@ -1,8 +1,7 @@
 """The metric that the script reports is computed wrongly.
-
-Told from what the evaluation does with the outputs (an argmax over a single column or over the batch, labels compared with outputs of
-another shape, raw outputs compared with labels), and from the network's own predictions: where they are right far more, or far
-less, often than is reported, the report is wrong.
+Told from what the evaluation does with the outputs (an argmax over a single column or over the batch, labels compared
+with outputs of another shape, raw outputs compared with labels), and from the network's own predictions: where they are
+right far more, or far less, often than is reported, the report is wrong.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from pellucid.results.watched_script import CodeLine, ScriptCall
 __all__ = ["RULE"]
 
 _APART = 0.15
-"""Reported and recomputed accuracy may differ by the sample's error, 0.05 for 400 examples, and by what training changes meanwhile."""
+"""Reported and recomputed accuracy differ by the sample's error, 0.05 at 400 examples, and what training changes."""
 _GOOD = 0.75
 _CHOICES = ("argmax", "max", "topk", "argmin", "min")
 
@@ -56,24 +55,24 @@ def _choice(evidence: Evidence) -> Finding | None:
                 changes = _threshold(evidence, call)
                 return _finding(
                     evidence,
-                    0.96,
-                    f"{call.function} over a single column",
-                    call.place,
-                    changes,
-                    [figure("columns of the output", 1, "2 or more")],
-                    "The largest of one value is always number 0, so every example counts as class 0.",
-                    "Compare the single output with its threshold: 0 for logits, 0.5 for probabilities.",
+                    certainty=0.96,
+                    title=f"{call.function} over a single column",
+                    place=call.place,
+                    changes=changes,
+                    figures=[figure("columns of the output", 1, "2 or more")],
+                    why="The largest of one value is always number 0, so every example counts as class 0.",
+                    fix="Compare the single output with its threshold: 0 for logits, 0.5 for probabilities.",
                 )
             if axis == 0 and shape[-1] > 1 and len(shape) == 2:
                 return _finding(
                     evidence,
-                    0.93,
-                    f"{call.function} along the batch",
-                    call.place,
-                    _axis_change(evidence, call),
-                    [figure("axis", 0, "1")],
-                    "It finds, for each class, the example with the largest output; the metric needs the class of each example.",
-                    "Take it over the classes: dim=1.",
+                    certainty=0.93,
+                    title=f"{call.function} along the batch",
+                    place=call.place,
+                    changes=_axis_change(evidence, call),
+                    figures=[figure("axis", 0, "1")],
+                    why="It finds the example with the largest output for each class, not the class of each example.",
+                    fix="Take it over the classes: dim=1.",
                 )
     return None
 
@@ -107,30 +106,30 @@ def _comparison(evidence: Evidence) -> Finding | None:
             if is_spread(first.shape, second.shape):
                 return _finding(
                     evidence,
-                    0.92,
-                    f"The metric compares {first.shape} with {second.shape}",
-                    call.place,
-                    (),
-                    [
+                    certainty=0.92,
+                    title=f"The metric compares {first.shape} with {second.shape}",
+                    place=call.place,
+                    changes=(),
+                    figures=[
                         figure(
                             "entries compared",
                             math.prod(np.broadcast_shapes(first.shape, second.shape)),
                             f"{second.shape[0]}",
                         )
                     ],
-                    "The two broadcast: every prediction is compared with every label.",
-                    "Give both the same shape.",
+                    why="The two broadcast: every prediction is compared with every label.",
+                    fix="Give both the same shape.",
                 )
             if call.function in ("eq", "ne") and _is_raw(wiring, call):
                 return _finding(
                     evidence,
-                    0.85,
-                    "The metric compares raw outputs with labels",
-                    call.place,
-                    (),
-                    [figure("reported", evidence.outcome.reported)],
-                    "An output is hardly ever exactly a label; it has to be made a class first.",
-                    "Take the argmax, or compare with the threshold.",
+                    certainty=0.85,
+                    title="The metric compares raw outputs with labels",
+                    place=call.place,
+                    changes=(),
+                    figures=[figure("reported", evidence.outcome.reported)],
+                    why="An output is hardly ever exactly a label; it has to be made a class first.",
+                    fix="Take the argmax, or compare with the threshold.",
                 )
     return None
 
@@ -182,16 +181,16 @@ def _disagreement(evidence: Evidence) -> Finding | None:
     certainty = min(0.9, 0.55 + _distance(last, own, train))
     return _finding(
         evidence,
-        certainty,
-        f"{name} is reported as {last:.2f}; the predictions are right in {own:.0%}",
-        _printing(evidence, name),
-        (),
-        [
+        certainty=certainty,
+        title=f"{name} is reported as {last:.2f}; the predictions are right in {own:.0%}",
+        place=_printing(evidence, name),
+        changes=(),
+        figures=[
             figure(f"{name} as reported", last),
             figure("accuracy of the predictions seen", own, f"{last:.2f} as reported"),
         ],
-        "The number printed is not the share of right predictions.",
-        "Count right predictions over all examples, and divide by their number.",
+        why="The number printed is not the share of right predictions.",
+        fix="Count right predictions over all examples, and divide by their number.",
         series=reported,
     )
 
@@ -213,13 +212,13 @@ def _impossible(evidence: Evidence) -> Finding | None:
         if series.highest > 100 + 1e-6 or (1.0 + 1e-6 < series.highest <= 1.5) or series.lowest < -1e-6:
             return _finding(
                 evidence,
-                0.9,
-                f"{name} of {series.highest:g} is no accuracy",
-                _printing(evidence, name),
-                (),
-                [figure(name, series.highest, "1, or 100 %, at most")],
-                "A share of right predictions lies between 0 and 1.",
-                "Divide the number of right predictions by the number of examples.",
+                certainty=0.9,
+                title=f"{name} of {series.highest:g} is no accuracy",
+                place=_printing(evidence, name),
+                changes=(),
+                figures=[figure(name, series.highest, "1, or 100 %, at most")],
+                why="A share of right predictions lies between 0 and 1.",
+                fix="Divide the number of right predictions by the number of examples.",
                 series=series,
             )
         train = evidence.outcome.score("train")
@@ -233,13 +232,13 @@ def _impossible(evidence: Evidence) -> Finding | None:
         ):
             return _finding(
                 evidence,
-                0.85,
-                f"{name} stays at {series.last:g} while the network learns",
-                _printing(evidence, name),
-                (),
-                [figure(name, series.last), figure("accuracy of the training predictions", train)],
-                "The predictions get better and the number printed does not move.",
-                "Compute it from the predicted classes and the labels of the same examples.",
+                certainty=0.85,
+                title=f"{name} stays at {series.last:g} while the network learns",
+                place=_printing(evidence, name),
+                changes=(),
+                figures=[figure(name, series.last), figure("accuracy of the training predictions", train)],
+                why="The predictions get better and the number printed does not move.",
+                fix="Compute it from the predicted classes and the labels of the same examples.",
                 series=series,
             )
     return None
@@ -282,6 +281,7 @@ def _is_number(node: ast.expr) -> bool:
 
 def _finding(
     evidence: Evidence,
+    *,
     certainty: float,
     title: str,
     place: CodeLine,
@@ -289,7 +289,6 @@ def _finding(
     figures: list,
     why: str,
     fix: str,
-    *,
     series: Series | None = None,
 ) -> Finding:
     shown = series

@@ -1,7 +1,6 @@
 """The output units do not match the classes.
-
-A class number must be one of the columns; a single unit tells two classes apart and no more. torch says so itself where a
-target exceeds the columns; where one unit meets labels of three or more values it does not.
+A class number must be one of the columns; a single unit tells two classes apart and no more. torch says so itself where
+a target exceeds the columns; where one unit meets labels of three or more values it does not.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _SPARE = 4
 
 
 def find(evidence: Evidence) -> Finding | None:
-    """A target out of bounds, one unit for several classes, one column for a cross-entropy, columns without a target."""
+    """A target out of bounds, one unit for several classes, columns without a target."""
     if raised(evidence, "is out of bounds", "target out of bounds", "class values must be"):
         return _out_of_bounds(evidence)
     for loss in evidence.script.losses:
@@ -42,16 +41,16 @@ def _out_of_bounds(evidence: Evidence) -> Finding:
     worst = float(number[0]) if number else math.nan
     loss = evidence.main_loss
     columns = loss.classes if loss is not None else _last_width(evidence)
-    wanted = int(worst) + 1 if worst == worst and worst >= 0 else 0
+    wanted = int(worst) + 1 if worst >= 0 else 0
     figures = [figure("target", worst, f"0 to {columns - 1}"), figure("output units", columns, f"{wanted} or more")]
     return _finding(
         evidence,
-        0.97,
-        f"Target {worst:g} has no output unit",
-        f"The loss looks up column {worst:g} of {columns}, which is not there.",
-        "Give the last layer one unit a class, with classes numbered from 0.",
-        figures,
-        _widen(evidence, columns, wanted) if wanted else (),
+        certainty=0.97,
+        title=f"Target {worst:g} has no output unit",
+        why=f"The loss looks up column {worst:g} of {columns}, which is not there.",
+        fix="Give the last layer one unit a class, with classes numbered from 0.",
+        figures=figures,
+        changes=_widen(evidence, columns, wanted) if wanted else (),
         place=evidence.script.error_place,
     )
 
@@ -68,13 +67,13 @@ def _one_unit(evidence: Evidence, loss: ScriptLoss) -> Finding | None:
     figures = [figure("classes among the targets", len(values), "2 at most"), figure("output units", 1, f"{classes}")]
     return _finding(
         evidence,
-        0.96,
-        f"One output unit for {len(values)} classes",
-        "One unit says yes or no; it has no way to name a third class, and targets above 1 drive the loss below 0.",
-        f"Use {classes} output units with cross-entropy.",
-        figures,
-        _widen(evidence, 1, classes),
-        loss,
+        certainty=0.96,
+        title=f"One output unit for {len(values)} classes",
+        why="One unit says yes or no; it has no way to name a third class, and targets above 1 drive the loss below 0.",
+        fix=f"Use {classes} output units with cross-entropy.",
+        figures=figures,
+        changes=_widen(evidence, 1, classes),
+        loss=loss,
     )
 
 
@@ -86,13 +85,13 @@ def _one_column(evidence: Evidence, loss: ScriptLoss) -> Finding | None:
     figures = [figure("output units", 1, "one a class"), figure("loss at the end", evidence.outcome.loss_last)]
     return _finding(
         evidence,
-        0.95,
-        "Cross-entropy over a single output unit",
-        "A softmax over one unit is 1 for every example, so the loss and its gradient are 0.",
-        "Use two output units, or one with binary cross-entropy.",
-        figures,
-        _widen(evidence, 1, 2),
-        loss,
+        certainty=0.95,
+        title="Cross-entropy over a single output unit",
+        why="A softmax over one unit is 1 for every example, so the loss and its gradient are 0.",
+        fix="Use two output units, or one with binary cross-entropy.",
+        figures=figures,
+        changes=_widen(evidence, 1, 2),
+        loss=loss,
     )
 
 
@@ -109,13 +108,13 @@ def _columns(evidence: Evidence, loss: ScriptLoss) -> Finding | None:
     figures = [figure("output units", loss.classes, f"{named}"), figure("largest class among the targets", named - 1)]
     return _finding(
         evidence,
-        0.55,
-        f"{loss.classes} output units for {named} classes",
-        "Units that no target names only learn to stay silent.",
-        f"Give the last layer {named} units.",
-        figures,
-        _widen(evidence, loss.classes, named),
-        loss,
+        certainty=0.55,
+        title=f"{loss.classes} output units for {named} classes",
+        why="Units that no target names only learn to stay silent.",
+        fix=f"Give the last layer {named} units.",
+        figures=figures,
+        changes=_widen(evidence, loss.classes, named),
+        loss=loss,
         severity="fault" if evidence.outcome.poor else "warning",
     )
 
@@ -149,6 +148,7 @@ def _widen(evidence: Evidence, old: int, new: int) -> tuple[LineChange, ...]:
 
 def _finding(
     evidence: Evidence,
+    *,
     certainty: float,
     title: str,
     why: str,
@@ -156,7 +156,6 @@ def _finding(
     figures: list,
     changes: tuple[LineChange, ...],
     loss: ScriptLoss | None = None,
-    *,
     place: object = None,
     severity: str = "fault",
 ) -> Finding:

@@ -1,9 +1,8 @@
 """A view that mixes: after it, a row holds pieces of several examples, or axes have changed places.
-
-A view keeps the order of entries. It may merge neighbouring axes or split one; what it cannot do is swap axes or move a size from
-one place to another. The sizes of both shapes are aligned from the front: a stretch in which several axes become several
-others has cut across them. Where that stretch takes in the batch, rows are mixed; where a size turns up at another
-place, axes were meant to be swapped.
+A view keeps the order of entries. It may merge neighbouring axes or split one; what it cannot do is swap axes or move a
+size from one place to another. The sizes of both shapes are aligned from the front: a stretch in which several axes
+become several others has cut across them. Where that stretch takes in the batch, rows are mixed; where a size turns up
+at another place, axes were meant to be swapped.
 """
 
 from __future__ import annotations
@@ -31,7 +30,15 @@ _SAID = (
 def find(evidence: Evidence) -> Finding | None:
     """A reshape in training that cuts across axes, or one that torch refused."""
     if raised(evidence, *_SAID):
-        return _finding(evidence, evidence.script.error_place, (), (), 0.75, "The shapes do not fit", "")
+        return _finding(
+            evidence,
+            place=evidence.script.error_place,
+            old=(),
+            new=(),
+            certainty=0.75,
+            title="The shapes do not fit",
+            layer="",
+        )
     for phase in ("train", "evaluation"):
         for wiring in evidence.wirings(phase)[:2]:
             for call in wiring.calls:
@@ -64,11 +71,33 @@ def _look(evidence: Evidence, call: ScriptCall) -> Finding | None:
         if first == 0:
             if sorted(before) == sorted(after):
                 return _finding(
-                    evidence, call.place, old, new, 0.93, "A view where axes were to be swapped", call.module
+                    evidence,
+                    place=call.place,
+                    old=old,
+                    new=new,
+                    certainty=0.93,
+                    title="A view where axes were to be swapped",
+                    layer=call.module,
                 )
-            return _finding(evidence, call.place, old, new, 0.85, "A view mixes the examples of a batch", call.module)
+            return _finding(
+                evidence,
+                place=call.place,
+                old=old,
+                new=new,
+                certainty=0.85,
+                title="A view mixes the examples of a batch",
+                layer=call.module,
+            )
         if moved and _displaced(before, after):
-            return _finding(evidence, call.place, old, new, 0.85, "A view where axes were to be swapped", call.module)
+            return _finding(
+                evidence,
+                place=call.place,
+                old=old,
+                new=new,
+                certainty=0.85,
+                title="A view where axes were to be swapped",
+                layer=call.module,
+            )
     return None
 
 
@@ -116,6 +145,7 @@ def _displaced(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
 
 def _finding(
     evidence: Evidence,
+    *,
     place: CodeLine,
     old: tuple[int, ...],
     new: tuple[int, ...],
