@@ -26,6 +26,8 @@ _LOST = 0.25
 _ALIKE = 0.25
 """Mean shift of columns, in their spread, beyond what chance gives: inputs that differ by more are of another
 source."""
+_MOST_CHANCE = 0.75
+"""Of rarer classes than this leaves, accuracy tells next to nothing."""
 _NAN = float("nan")
 
 
@@ -35,7 +37,7 @@ def find(evidence: Evidence) -> Finding | None:
     if seen is None or seen.tokens or outcome.task == "other" or len(seen.targets) < _LEAST_ROWS:
         return None
     reference, chance = outcome.reachable, outcome.chance
-    if not math.isfinite(reference) or not math.isfinite(chance) or chance > 0.95:
+    if not math.isfinite(reference) or not math.isfinite(chance) or chance > _MOST_CHANCE:
         return None
     both = evidence.phases
     offered, crossed = both.evaluation_reference, both.crossed_reference

@@ -2,7 +2,7 @@
 
 Training and evaluation inputs differ (the columns' spread by half, or their means by more than chance gives), and
 the training inputs teach a forest of trees less by a quarter of the way to a perfect score, or the network stays
-near chance on them; the evaluation inputs, untouched, could be learned.
+near chance on them; the evaluation inputs, untouched, could be learned, and were not.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ __all__ = ["RULE", "find"]
 _SPREAD = 1.5
 _SHIFT = 0.3
 _LOST = 0.25
+_LEARNED = 0.5
+"""Of the way to what evaluation inputs offer: a network that came this far on them was taught by what it saw."""
 
 
 def find(evidence: Evidence) -> Finding | None:
@@ -39,6 +41,9 @@ def find(evidence: Evidence) -> Finding | None:
     destroyed = math.isfinite(lost) and lost > _LOST * (1 - chance)
     stays = ending(evidence) in ("stuck", "poor", "diverged") or outcome.score("train") < chance + 0.5 * (1 - chance)
     if not stays or not (destroyed or (used and both.spread_ratio < 1 / _SPREAD / 2)):
+        return None
+    held = both.fresh_score if math.isfinite(both.fresh_score) else outcome.reported
+    if held > chance + _LEARNED * (offered - chance):
         return None
     certainty = 0.6 + 0.15 * bool(used) + 0.1 * destroyed + 0.05 * differs
     return _finding(evidence, used[0] if used else None, certainty)
