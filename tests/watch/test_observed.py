@@ -185,3 +185,11 @@ def test_what_is_not_finite_is_counted_and_left_out():
     assert target_figures(torch.tensor([1, 1, 2, 5, 1]))["majority"].item() == pytest.approx(0.6)
     assert target_figures(torch.tensor([1, 1, 2, 5, 1]))["distinct"].item() == 3
     assert column_figures(torch.tensor([1, 2, 3])) == {}
+
+
+def test_a_loss_of_single_numbers_is_watched_to_the_end():
+    slope = nn.Linear(1, 1, bias=False)
+    point = torch.tensor([2.0])
+    harness, _, _ = run(lambda f, _: (f(point).squeeze() - 3.0) ** 2, slope, steps=12)
+    assert len(series(harness, "train", "loss", "value")) > 4
+    assert harness.parts()["losses"][0].kind == "mse"

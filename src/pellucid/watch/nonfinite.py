@@ -25,6 +25,7 @@ from pellucid.watch.wiring import wiring_of
 from pellucid.watch.wiring_calls import SeenCall
 from pellucid.watch.wiring_graph import follow
 from pellucid.watch.wiring_recipes import HeldForward
+from pellucid.watch.wiring_settings import is_plain
 
 __all__ = ["NonFiniteHunt"]
 
@@ -54,7 +55,7 @@ class NonFiniteHunt(ScriptObserver):
 
     def backward_begins(self, loss: Tensor, step: int) -> None:
         """Look at the loss."""
-        if self._origin is not None or loss.device.type != "cpu" or loss.numel() == 0:
+        if self._origin is not None or loss.device.type != "cpu" or loss.numel() == 0 or not is_plain(loss):
             return
         self._suspect, self._point = None, None
         self._is_finite = not has_nonfinite(loss) if loss.numel() > 1 else math.isfinite(loss.item())
@@ -229,7 +230,7 @@ def _origin(  # noqa: PLR0917  # the fields of the result, in order
 
 def _choose_probe(leaves: list[Tensor]) -> Tensor | None:
     """A small leaf far from the loss."""
-    small = [leaf for leaf in leaves if 0 < leaf.numel() <= _MOST_PROBED]
+    small = [leaf for leaf in leaves if 0 < leaf.numel() <= _MOST_PROBED and is_plain(leaf)]
     return min(small[-4:], key=lambda leaf: leaf.numel(), default=None)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from pellucid.results.watched_script import ScriptCall
 from pellucid.watch.wiring_calls import CallRecord, SeenCall
 from pellucid.watch.wiring_graph import SavedPlace, find_saved, graph_nodes
+from pellucid.watch.wiring_settings import is_plain
 from pellucid.watch.wiring_tensors import SeenTensor
 
 __all__ = [
@@ -68,10 +69,9 @@ class Singular:
 
 def has_nonfinite(tensor: Tensor) -> bool:
     """Whether any entry is NaN or infinite."""
-    if not (tensor.dtype.is_floating_point or tensor.dtype.is_complex) or tensor.numel() == 0 or tensor.is_meta:
+    if not (tensor.dtype.is_floating_point or tensor.dtype.is_complex) or tensor.numel() == 0 or not is_plain(tensor):
         return False
-    values = tensor.detach()
-    return not bool(torch.isfinite(values.coalesce().values() if values.is_sparse else values).all())
+    return not bool(torch.isfinite(tensor.detach()).all())
 
 
 def all_leaves(loss: Tensor) -> list[Tensor]:

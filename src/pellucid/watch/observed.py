@@ -16,6 +16,7 @@ from pellucid.watch.observed_parameters import ParameterFigures, gradient_figure
 from pellucid.watch.script_events import ScriptContext, ScriptObserver
 from pellucid.watch.wiring import EvaluationSeen, LossSeen, wiring_of
 from pellucid.watch.wiring_recipes import HeldForward
+from pellucid.watch.wiring_settings import is_plain
 
 __all__ = ["ObservedScript"]
 
@@ -86,7 +87,7 @@ class ObservedScript(ScriptObserver):
             return
         began = time.perf_counter()
         self._look_at_input(forward.inputs, "evaluation", step)
-        floating = [tensor for tensor in forward.outputs if tensor.dtype.is_floating_point and tensor.numel()]
+        floating = [tensor for tensor in forward.outputs if tensor.dtype.is_floating_point and _is_table(tensor)]
         if floating:
             figures = plain_figures(floating[0]) | prediction_figures(self._kind(), floating[0], None)
             self._note("evaluation", "prediction", figures, step)
@@ -153,14 +154,15 @@ class ObservedScript(ScriptObserver):
         inputs = self._inputs(forwards, seen)
         if inputs is not None:
             self._look_at_input([inputs], "train")
-        if seen is None or seen.prediction is None or seen.prediction.numel() == 0:
+        if seen is None or seen.prediction is None or not _is_table(seen.prediction):
             if inputs is not None:
                 self._samples["train"].add((self.context.step, self.context.step), inputs, None, None)
             return
         prediction, target = seen.prediction, seen.target
         self._note("train", "prediction", plain_figures(prediction))
+        target = target if target is not None and _is_table(target) else None
         self._note("train", "prediction", prediction_figures(seen.kind, prediction, target))
-        if target is not None and target.numel():
+        if target is not None:
             self._note("train", "target", plain_figures(target) | target_figures(target))
         if seen.value is not None and seen.value.numel() == 1 and seen.factor and math.isfinite(seen.factor):
             own = seen.value.detach().to(value.dtype).sum() * seen.factor
@@ -170,7 +172,7 @@ class ObservedScript(ScriptObserver):
 
     def _inputs(self, forwards: Sequence[HeldForward], seen: LossSeen | None) -> Tensor | None:
         """The examples that a prediction was made of: the first tensor given to a model with its rows."""
-        given = [tensor for forward in forwards for tensor in forward.inputs if tensor.shape and tensor.numel()]
+        given = [tensor for forward in forwards for tensor in forward.inputs if _is_table(tensor)]
         if seen is not None and not given:
             given = seen.inputs
         if not given:
@@ -182,7 +184,7 @@ class ObservedScript(ScriptObserver):
         return given[0]
 
     def _look_at_input(self, inputs: Sequence[Tensor], phase: str, step: int | None = None) -> None:
-        first = next((tensor for tensor in inputs if tensor.shape and tensor.numel()), None)
+        first = next((tensor for tensor in inputs if _is_table(tensor)), None)
         if first is not None:
             figures = plain_figures(first) | column_figures(first)
             figures["batch_size"] = figures["mean"].new_full((), len(first))
@@ -190,11 +192,11 @@ class ObservedScript(ScriptObserver):
 
     def _evaluated(self, seen: EvaluationSeen) -> None:
         """A learned evaluation."""
-        inputs = next((tensor for tensor in seen.inputs if tensor.shape and tensor.numel()), None)
-        outputs = next((t for t in seen.outputs if t.dtype.is_floating_point and t.shape and t.numel()), None)
+        inputs = next((tensor for tensor in seen.inputs if _is_table(tensor)), None)
+        outputs = next((t for t in seen.outputs if t.dtype.is_floating_point and _is_table(t)), None)
         if outputs is None:
             return
-        if seen.target is not None and seen.target.numel():
+        if seen.target is not None and _is_table(seen.target):
             targets = plain_figures(seen.target) | target_figures(seen.target)
             self._note("evaluation", "target", targets, seen.step)
             figures = prediction_figures(self._kind(), outputs, seen.target)
@@ -229,3 +231,8 @@ class ObservedScript(ScriptObserver):
                 "value": values,
             },
         )
+
+
+def _is_table(tensor: Tensor) -> bool:
+    """Whether it has rows that can be looked at."""
+    return bool(tensor.shape) and tensor.numel() > 0 and is_plain(tensor) and not tensor.is_complex()

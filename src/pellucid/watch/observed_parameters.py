@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pellucid.core.tensor_summary import global_norm
 from pellucid.watch.script_events import ScriptContext
+from pellucid.watch.wiring_settings import is_plain
 
 __all__ = ["ParameterFigures", "gradient_figures", "gradients_are_clear", "held_parameters"]
 
@@ -26,7 +27,7 @@ def held_parameters(optimizers: Sequence[object]) -> list[Tensor]:
     found: dict[int, Tensor] = {}
     for optimizer in optimizers:
         for group in getattr(optimizer, "param_groups", ()):
-            found.update((id(p), p) for p in group["params"] if isinstance(p, Tensor))
+            found.update((id(p), p) for p in group["params"] if isinstance(p, Tensor) and is_plain(p))
     return list(found.values())
 
 

@@ -86,7 +86,7 @@ def _term(record: CallRecord, summand: Summand, is_live: Callable[[SeenTensor], 
         hit, reading = readings[0]
         if alone or not hit.live.is_parameter:
             return _read_term(record, summand, hit, reading)
-    networks = [hit for hit in hits if hit.kind == "network"]
+    networks = [hit for hit in hits if hit.kind == "network" and hit.live.key != summand.tensor.key]
     call = record.producer(summand.tensor.key, summand.before)
     place = _place(record, call, summand)
     kind, rank = ("custom", _TARGETLESS) if networks or (alone and not readings) else ("penalty", _PENALTY)

@@ -12,7 +12,7 @@ from pellucid.capture.tape_arguments import bind
 from pellucid.results.watched_script import Setting
 from pellucid.watch.wiring_names import call_name, is_in_place
 
-__all__ = ["flat_tensors", "settings_of", "tensor_arguments"]
+__all__ = ["flat_tensors", "is_plain", "settings_of", "tensor_arguments"]
 
 _LEFT_OUT = {"generator", "out", "_stacklevel", "memory_format", "layout", "pin_memory", "non_blocking", "copy"}
 _SHAPES = {"view", "reshape", "expand", "unflatten", "broadcast_to"}
@@ -54,6 +54,12 @@ def flat_tensors(value: Any, depth: int = 4) -> list[Tensor]:
     found: list[Tensor] = []
     _collect(value, depth, found)
     return found
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor holds its entries here and now, so that looking at it is neither a message nor an error."""
+    is_own = type(tensor) in (Tensor, torch.nn.Parameter)
+    return is_own and tensor.layout is torch.strided and not (tensor.is_meta or tensor.is_quantized)
 
 
 def _collect(value: Any, depth: int, found: list[Tensor]) -> None:

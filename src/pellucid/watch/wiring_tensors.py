@@ -12,6 +12,7 @@ from torch.utils.weak import TensorWeakRef
 
 from pellucid.core.transfer import fetch
 from pellucid.results.watched_script import TensorFacts
+from pellucid.watch.wiring_settings import is_plain
 
 __all__ = ["SeenTensor", "TensorBook"]
 
@@ -140,7 +141,7 @@ def _held(holder: object) -> Tensor | None:
 
 def _figures(tensor: Tensor) -> list[float] | Tensor | None:
     """Minimum, maximum, mean, std, share of zeros, share not finite, 1 where all are whole; None for what has none."""
-    if tensor.is_meta or tensor.layout is not torch.strided or tensor.numel() == 0 or tensor.is_quantized:
+    if not is_plain(tensor) or tensor.numel() == 0:
         return None
     with torch.no_grad():
         flat = tensor.detach()
