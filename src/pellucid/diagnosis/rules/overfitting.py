@@ -14,7 +14,7 @@ import numpy as np
 
 from pellucid.diagnosis.rates import number
 from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
-from pellucid.diagnosis.series import Series
+from pellucid.diagnosis.series import EMPTY, Series
 
 if TYPE_CHECKING:
     from pellucid.diagnosis.evidence import Evidence
@@ -25,6 +25,7 @@ __all__ = ["RULE", "find"]
 _RISE = 1.25
 _APART = 3.0
 _BAD = 0.5
+_UNITS = 5.0
 _LEARNED = 0.5
 """Of the first loss: a training loss above it is not learned by heart."""
 
@@ -46,7 +47,7 @@ def find(evidence: Evidence) -> Finding | None:
     bad = end > _BAD * abs(level)
     if not bad or not (rises or gap > 0.15):
         return None
-    return _finding(evidence, held, gap, "fault" if rises or gap > 0.2 else "warning")
+    return _finding(evidence, held, gap, "fault" if rises else "warning")
 
 
 def _held_out(evidence: Evidence) -> Series:
@@ -58,7 +59,16 @@ def _held_out(evidence: Evidence) -> Series:
                 if len(printed) > 2:
                     return printed
     held = evidence.phases.held_out
-    return Series(held.steps, held.losses)
+    return Series(held.steps, held.losses) if _in_one_unit(evidence) else EMPTY
+
+
+def _in_one_unit(evidence: Evidence) -> bool:
+    """Whether evaluation and training targets are of one size: a script may report in other units than it trains in."""
+    seen, others = evidence.examples("train"), evidence.examples("evaluation")
+    if seen is None or others is None or not len(seen.targets) or not len(others.targets):
+        return True
+    here, there = float(np.nanstd(seen.targets)), float(np.nanstd(others.targets))
+    return not (there > _UNITS * here or here > _UNITS * there)
 
 
 def _finding(evidence: Evidence, held: Series, gap: float, severity: str) -> Finding:
