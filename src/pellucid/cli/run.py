@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import click
 import typer
@@ -91,7 +91,7 @@ def run_main(words: Sequence[str]) -> int:
     return ending.code
 
 
-def _command() -> click.Command:
+def _command() -> Any:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
     app.command("run", context_settings=SETTINGS)(run_command)
     return typer.main.get_command(app)

@@ -278,7 +278,8 @@ class _Session:
         if self._watch is not None or os.getpid() != self._process:
             return
         try:
-            from pellucid.watch.script_watch import ScriptSettings, ScriptWatch
+            from pellucid.watch.script_parts import ScriptSettings
+            from pellucid.watch.script_watch import ScriptWatch
 
             request = self._request
             settings = ScriptSettings(

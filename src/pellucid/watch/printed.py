@@ -72,7 +72,7 @@ def read_figures(line: str) -> list[PrintedFigure]:
             continue
         words = words[-_MOST_WORDS:]
         split = next((_SPLITS[word.lower()] for word in words if word.lower() in _SPLITS), "")
-        name = " ".join(word.lower() for word in words if word.lower() not in _SPLITS) or split_of(words)
+        name = " ".join(word.lower() for word in words if word.lower() not in _SPLITS) or _split_of(words)
         value = float(match["number"].replace(",", "").replace("_", ""))
         if match["percent"]:
             value /= 100
@@ -82,7 +82,7 @@ def read_figures(line: str) -> list[PrintedFigure]:
     return found
 
 
-def split_of(words: list[str]) -> str:
+def _split_of(words: list[str]) -> str:
     """The name of a figure that is named by its split alone: "train 0.41 test 0.52"."""
     return " ".join(word.lower() for word in words)
 

@@ -61,7 +61,10 @@ class Forward:
 class ForwardListener(Protocol):
     """Who is told."""
 
-    learning: bool
+    @property
+    def learning(self) -> bool:
+        """Whether single calls are told."""
+        ...
 
     def is_listening(self) -> bool:
         """Whether this thread and process are watched."""
@@ -284,7 +287,7 @@ class Forwards:
             self._listener.is_listening()
             and not torch.compiler.is_compiling()
             and not torch._C._get_tracing_state()
-            and torch._C._functorch.peek_interpreter_stack() is None
+            and _interpreters() is None
         )
 
     # What a call was for
@@ -321,6 +324,11 @@ class Forwards:
         """Examples of the forward passes that the latest backward pass went through, of one model."""
         reached = [each for each in self._open if each.reached]
         return sum(each.examples for each in reached if each.index == reached[0].index)
+
+
+def _interpreters() -> Any:
+    """The function transforms under way, such as vmap; None where there are none."""
+    return torch._C._functorch.peek_interpreter_stack()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _examples(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:

@@ -33,7 +33,7 @@ class CallMode(TorchFunctionMode):
         """Call as without, and tell."""
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        if self._listening and _is_told(func) and torch._C._functorch.peek_interpreter_stack() is None:
+        if self._listening and _is_told(func) and torch._C._functorch.peek_interpreter_stack() is None:  # pyright: ignore[reportAttributeAccessIssue]
             self._tell(func, args, kwargs, result)
         return result
 

@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Any
 
 from pellucid.errors import SettingsError
-from pellucid.watch.script_watch import ScriptSettings, ScriptWatch
+from pellucid.watch.script_parts import ScriptSettings
+from pellucid.watch.script_watch import ScriptWatch
 
 __all__ = ["watch_script"]
 

@@ -6,10 +6,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 from weakref import ref
 
@@ -22,70 +19,27 @@ from torch.utils.hooks import RemovableHandle
 from pellucid.results.watched_script import CodeLine, WatchedScript
 from pellucid.store.locations import default_runs_dir
 from pellucid.store.writer import RunWriter
-from pellucid.watch.call_site import CallSite, line_number
 from pellucid.watch.environment import describe_environment
 from pellucid.watch.guard import Guard
 from pellucid.watch.script_events import ScriptEvents
 from pellucid.watch.script_forwards import Forward, Forwards
 from pellucid.watch.script_layers import ScriptLayers
 from pellucid.watch.script_learning import Learning
-from pellucid.watch.script_loaders import EpochCounter, LoaderBook
-from pellucid.watch.script_models import ModelBook
 from pellucid.watch.script_observers import observers_of
-from pellucid.watch.script_optimizers import OptimizerBook, OptimizerRecord, SchedulerBook
+from pellucid.watch.script_optimizers import OptimizerRecord
 from pellucid.watch.script_output import ScriptOutput
-from pellucid.watch.script_places import NOWHERE, ScriptPlaces
+from pellucid.watch.script_parts import ScriptParts, ScriptSettings
+from pellucid.watch.script_places import NOWHERE
 from pellucid.watch.script_taps import Taps
 from pellucid.watch.steps import StepRecorder
 
-__all__ = ["ScriptSettings", "ScriptWatch"]
+__all__ = ["ScriptWatch"]
 
-_MOST_GRAPH_NODES = 50_000
 _PATIENCE_FOR_UPDATES = 64
 """Backward passes without an update before each counts as a step, although the script made an optimiser."""
 _LOOKS = 64
 """What is looked at now and then is looked at in steps 0, 1, 2, 4 …, and at every so manieth part of the run."""
 _FIRST_SAVE_S = 10.0
-_MOST_WARNINGS = 64
-_LEAF = "AccumulateGrad"
-
-
-@dataclass(frozen=True)
-class ScriptSettings:
-    """How a script is watched.
-
-    Attributes:
-        budget: Share of the training time that the watch may cost.
-        full: Everything at every step, whatever it costs.
-        runs_dir: Where the run is made; None means ``$PELLUCID_RUNS`` or ``./runs``.
-        name: What the run is called; '' means the script's name.
-        script: The file that runs; None in a notebook.
-        title: The file's name or the module's, as a person would say it.
-        arguments: What the script is given.
-        module: The module's name where it was started as one.
-        probe: Try things on copies of the model when the script has ended.
-    """
-
-    budget: float = 0.03
-    full: bool = False
-    runs_dir: str | Path | None = None
-    name: str = ""
-    script: Path | None = None
-    title: str = "session"
-    arguments: tuple[str, ...] = ()
-    module: str = ""
-    probe: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """What a run keeps of them: how to start the script again, and how it was watched."""
-        return {
-            "script": "" if self.script is None else str(self.script),
-            "module": self.module,
-            "arguments": list(self.arguments),
-            "folder": str(Path.cwd()),
-            "budget": self.budget,
-            "full": self.full,
-        }
 
 
 class _ByHand(Optimizer):
@@ -95,7 +49,7 @@ class _ByHand(Optimizer):
         self.param_groups = [{"params": parameters, "lr": math.nan}]
 
 
-class ScriptWatch:
+class ScriptWatch(ScriptParts):
     """Watches the script that runs in this process, between ``start`` and ``stop``.
 
     Attributes:
@@ -106,7 +60,7 @@ class ScriptWatch:
     """
 
     def __init__(self, settings: ScriptSettings) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self.writer = RunWriter.create(
             settings.runs_dir if settings.runs_dir is not None else default_runs_dir(),
             name=(settings.name or Path(settings.title).stem) + _rank_suffix(),
@@ -116,18 +70,11 @@ class ScriptWatch:
             command=" ".join([settings.title, *settings.arguments]),
         )
         self.guard = Guard(self._report_error)
-        self.places = ScriptPlaces(settings.script)
-        self.step = 0
         self.updates = 0
         self.problem = ""
         self._thread = threading.get_ident()
         self._process = os.getpid()
         self._on = False
-        self._book = ModelBook(self.places)
-        self._optimizers = OptimizerBook()
-        self._schedulers = SchedulerBook(self._optimizers)
-        self._loaders = LoaderBook()
-        self._epochs = EpochCounter(self._loaders)
         self._steps = StepRecorder(self.writer, first_step=0)
         self._see_gradients = self.guard("norms", self._steps.see_gradients)
         self._output = ScriptOutput(self.writer, self._epochs, self._steps.elapsed_s)
@@ -143,7 +90,6 @@ class ScriptWatch:
         )
         self._taps = Taps(_guarded(self, self.guard))
         self._hooks: list[RemovableHandle] = []
-        self._warnings: dict[str, None] = {}
         self._losses: list[float | Tensor] = []
         self._scaled: tuple[Any, Tensor] | None = None
         self._backwards = 0  # since the latest update
@@ -151,51 +97,22 @@ class ScriptWatch:
         self._without_update = 0
         self._main: OptimizerRecord | None = None
         self._stepped: set[int] = set()
-        self._moves: dict[tuple[int, int], list[int]] = {}
         self._in_closure = False
         self._open_by_hand: _ByHand | None = None
         self._next_look = 0
         self._saved_s = 0.0
         self._began_s = time.perf_counter()
 
-    # What observers may ask: see ScriptContext
-
-    @property
-    def epoch(self) -> int:
-        """The epoch under way."""
-        return self._epochs.now
+    # What observers may ask beside: see ScriptContext
 
     @property
     def learning(self) -> bool:
         """Whether single calls are told."""
         return self._learning.is_on
 
-    @property
-    def models(self) -> Sequence[nn.Module]:
-        """The models found so far."""
-        return [record.module for record in self._book.records]
-
-    @property
-    def optimizers(self) -> Sequence[Optimizer]:
-        """The optimisers that stepped."""
-        return [record.latest for record in self._optimizers.records]
-
-    def locate(self, module: nn.Module) -> tuple[int, str]:
-        """The model that owns a module, and its name there."""
-        return self._book.locate(module)
-
     def running_module(self) -> nn.Module | None:
         """The innermost module under way."""
         return self._forwards.running
-
-    def place(self) -> CodeLine:
-        """The person's running line."""
-        return self.places.here()
-
-    def place_at(self, site: CallSite) -> CodeLine:
-        """A line of the person's, by its site."""
-        code, _ = site
-        return NOWHERE if code is None else self.places.line(code.co_filename, line_number(site), code.co_qualname)
 
     # Coming and going
 
@@ -364,24 +281,6 @@ class ScriptWatch:
         self._events.update_ends(None, self.step)
         self._finish_step(optimizer)
 
-    @torch.no_grad()
-    def _see_leaves(self, loss: Tensor) -> None:
-        """Which parameters the loss was made of."""
-        frame: FrameType | None = None
-        seen: set[Any] = set()
-        waiting = [loss.grad_fn]
-        while waiting and len(seen) < _MOST_GRAPH_NODES:
-            node = waiting.pop()
-            if node is None or node in seen:
-                continue
-            seen.add(node)
-            leaf = getattr(node, "variable", None)
-            if isinstance(leaf, Tensor) and leaf.is_leaf:
-                if id(leaf) not in self._book.parameters and frame is None:
-                    frame = self.places.frame()
-                self._book.see_leaf(leaf, frame)
-            waiting.extend(parent for parent, _ in node.next_functions)
-
     # What optimisers do
 
     def _update_begins(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -425,40 +324,6 @@ class ScriptWatch:
             self._stepped.add(index)
         self._losses = []
 
-    def _moved_by(self, index: int) -> list[int]:
-        """The models that an optimiser moves."""
-        if index < 0:
-            return []
-        key = (index, len(self._book.parameters))
-        moved = self._moves.get(key)
-        if moved is None:
-            held = {id(p) for p in self._optimizers.records[index].parameters()}
-            frame = None
-            for tensor in self._optimizers.records[index].parameters():
-                record = self._book.parameters.get(id(tensor))
-                if record is None:
-                    frame = frame or self.places.frame()
-                    self._book.see_leaf(tensor, frame)
-                    record = self._book.loose.get(id(tensor))
-                if record is not None:
-                    record.optimizer = index
-            moved = self._moves[key] = [
-                i for i, each in enumerate(self._book.records) if any(id(p.tensor) in held for p in each.parameters)
-            ]
-        return moved
-
-    @torch.no_grad()
-    def _look_at_gradients(self) -> None:
-        """Which parameters have a gradient, and which of those are all 0."""
-        seen = [each for each in self._book.all_parameters() if each.tensor.grad is not None]
-        gradients: list[Any] = [each.tensor.grad for each in seen]
-        if not seen or any(g.is_sparse or g.device.type == "meta" for g in gradients):
-            return
-        norms = torch.stack([norm.float() for norm in torch._foreach_norm(gradients)]).tolist()
-        for each, norm in zip(seen, norms, strict=True):
-            each.got_gradient = True
-            each.gradient_zero = each.gradient_zero and norm == 0
-
     def _finish_step(self, optimizer: Any) -> None:
         if self._losses:
             self._steps.log({"loss": sum(self._losses[1:], self._losses[0])})
@@ -495,29 +360,12 @@ class ScriptWatch:
             self._learning.want()
             self._look_everywhere(True)
 
-    def scheduler_made(self, scheduler: Any) -> None:
-        """Made by the running line."""
-        self._schedulers.note_made(scheduler, self.place())
-
-    def scheduler_steps(self, scheduler: Any) -> None:
-        """Called by the script."""
-        new = self._schedulers.is_new(scheduler)
-        self._schedulers.note_step(scheduler, self.place() if new else None)
-
     def loader_begins(self, loader: Any) -> None:
         """A pass begins."""
         new = not self._loaders.knows(loader)
         place = self.place() if new else NOWHERE
         self._loaders.note_pass(loader, place)
         self._events.loader_iterated(loader, place)
-
-    def iterator_made(self, iterator: Any, loader: Any) -> None:
-        """For that pass."""
-        self._loaders.note_iterator(iterator, loader)
-
-    def batch_given(self, iterator: Any) -> None:
-        """By a loader's iterator."""
-        self._loaders.note_batch(iterator)
 
     def loss_scaled(self, scaled: Tensor, loss: Tensor) -> None:
         """By a gradient scaler."""
@@ -556,12 +404,6 @@ class ScriptWatch:
     def reading_ends(self) -> None:
         """It has been."""
         self._forwards.resume()
-
-    def warned(self, text: str, file: str, line: int) -> None:
-        """A Python warning is shown."""
-        if len(self._warnings) < _MOST_WARNINGS:
-            place = self.places.line(file, line, "")
-            self._warnings[f"{place.file}:{place.line}: {text}"] = None
 
     def written(self, text: str) -> None:
         """To standard output or error."""
