@@ -193,3 +193,13 @@ def test_a_loss_of_single_numbers_is_watched_to_the_end():
     harness, _, _ = run(lambda f, _: (f(point).squeeze() - 3.0) ** 2, slope, steps=12)
     assert len(series(harness, "train", "loss", "value")) > 4
     assert harness.parts()["losses"][0].kind == "mse"
+
+
+def test_the_target_of_an_absolute_difference_is_found_too():
+    onehot = functional.one_hot(Y, C).float()
+    net = nn.Sequential(nn.Linear(4, C))
+    harness, _, _ = run(lambda f, b: functional.l1_loss(f(X[b, :4]), onehot[b]), net, steps=20)
+    majority = series(harness, "train", "target", "mean")
+    assert len(majority) > 4
+    assert set(majority.values()) == {0.25}
+    assert set(series(harness, "train", "prediction", "accuracy")) == set(majority)

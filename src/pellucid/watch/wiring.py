@@ -274,6 +274,9 @@ class ScriptWiring(ScriptObserver):
             difference = _alive(record, call.outputs[0])
             first = call.inputs[0].key == main.prediction.key
             sign = -1 if first == (call.name == "sub") else 1
+        if call is not None and call.name == "l1_loss" and main.prediction is not None:
+            given = call.named.get("input")
+            difference, sign = target, -1 if given is not None and given.key == main.prediction.key else 1
         return find_recipe(loss, forwards, prediction, target, (difference, sign))
 
     def _learn_side_loss(self, record: CallRecord, place: CodeLine, term: Term, loss: Tensor) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["SavedPlace", "find_saved", "follow", "graph_names", "graph_nodes", "loss_node_kind"]
+__all__ = ["SavedPlace", "find_node", "find_saved", "follow", "graph_names", "graph_nodes", "loss_node_kind"]
 
 _MOST_NODES = 160
 _LONGEST_PATH = 64
@@ -93,6 +93,14 @@ def find_saved(loss: Tensor, wanted: Tensor, most_nodes: int = _MOST_NODES) -> S
                 same = saved.data_ptr() == wanted.data_ptr() and saved.dtype == wanted.dtype
                 if same and saved.numel() == wanted.numel():
                     return SavedPlace(turns, names, attribute, item)
+    return None
+
+
+def find_node(loss: Tensor, name: str, attribute: str) -> SavedPlace | None:
+    """The nearest node of a name, and what it saved."""
+    for turns, names, node in graph_nodes(loss):
+        if node.name() == name and _saved(node, attribute):
+            return SavedPlace(turns, names, attribute, -1)
     return None
 
 

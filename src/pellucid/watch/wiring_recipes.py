@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from pellucid.watch.call_site import CallSite
-from pellucid.watch.wiring_graph import SavedPlace, find_saved, follow
+from pellucid.watch.wiring_graph import SavedPlace, find_node, find_saved, follow
 
 __all__ = ["HeldForward", "Recipe", "find_recipe", "read_recipe"]
 
@@ -77,7 +78,7 @@ def find_recipe(
         prediction: As the learned step showed it.
         target: As the learned step showed it.
         difference: The difference of both, where the loss was written with it, and 1 where it is target less
-            prediction, −1 where it is the other way round.
+            prediction, −1 where it is the other way round; the target itself where torch's ``l1_loss`` took it.
     """
     apart, sign = difference
     predicted = _find(loss, forwards, prediction)
@@ -85,6 +86,8 @@ def find_recipe(
     if aimed is None and apart is not None and sign and predicted is not None and target is not None:
         same = prediction is not None and prediction.shape == apart.shape
         place = find_saved(loss, apart) if same else None
+        if place is None and same and apart is target:
+            place = find_node(loss, "AbsBackward0", "_saved_self")
         if place is not None:
             return Recipe(predicted, place, sign)
     return Recipe(predicted, aimed)
@@ -97,8 +100,15 @@ def read_recipe(recipe: Recipe, loss: Tensor, forwards: Sequence[HeldForward]) -
     if recipe.difference and target is not None:
         if prediction is None or prediction.shape != target.shape:
             return prediction, None
-        target = prediction + recipe.difference * target
+        target = _rounded(prediction + recipe.difference * target, prediction)
     return prediction, target
+
+
+def _rounded(target: Tensor, prediction: Tensor) -> Tensor:
+    """Without what the subtraction added: a number within its error of one with four decimals is that one."""
+    short = target.round(decimals=4)
+    error = 4 * torch.finfo(target.dtype).eps * (1 + prediction.abs() + target.abs())
+    return torch.where((target - short).abs() <= error, short, target)
 
 
 def _find(loss: Tensor, forwards: Sequence[HeldForward], wanted: Tensor | None) -> _Held | SavedPlace | None:
