@@ -29,9 +29,9 @@ def compare_progress(before: Evidence, after: Evidence, *, failed: bool = False)
     """Compare two runs of a script by the figure that says most of its task.
 
     First choice is what the script itself prints of held-out data (accuracy before error before loss), then what it
-    prints of its training, then the accuracy that the watch saw at the loss, last the loss. Of these the first decides
-    that moved at all. A loss counts only where both runs have the same one, or nothing else is told: a change may have
-    given it another scale.
+    prints of its training, then the accuracy that the watch saw at the loss, last the loss it saw. Of these the first
+    decides that moved at all. A loss counts only where both runs have the same one, or nothing else is told: a change
+    may have given it another scale.
 
     Args:
         before: The run as it was.
@@ -69,17 +69,17 @@ def _shared_figures(before: Evidence, after: Evidence) -> list[_Figure]:
     shared = [key for key in before.records.metrics if key in after.records.metrics]
     ranked = sorted((rank, key) for key in shared if (rank := _rank(key)) is not None)
     told: list[_Figure] = []
-    losses: list[_Figure] = []
     for (is_loss, *_), (split, name) in ranked:
         label = f"{name} ({split})" if split else name
-        figures = losses if is_loss else told
-        figures.append((label, _is_higher(name), before.metric(name, split), after.metric(name, split)))
+        if same_loss or not is_loss:
+            told.append((label, _is_higher(name), before.metric(name, split), after.metric(name, split)))
     for phase in ("evaluation", "train"):
         old, new = (run.series(phase, "prediction", "accuracy") for run in (before, after))
         if len(old) and len(new):
             told.append((f"accuracy ({phase})", True, old, new))
-    losses.append(("loss", False, before.loss, after.loss))
-    return [*told, *losses] if same_loss or not told else told
+    if same_loss or not told:
+        told.append(("loss", False, before.loss, after.loss))
+    return told
 
 
 def _loss_of(run: Evidence) -> tuple[str, ...]:
