@@ -58,7 +58,7 @@ def find(evidence: Evidence) -> Finding | None:
 def is_spread(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
     """Whether two shapes of one batch broadcast to more entries than either has.
 
-    >>> is_spread((32, 1), (32,)), is_spread((32, 10), (10,)), is_spread((32, 1), (32, 1)), is_spread((8, 5, 1), (8, 5))
+    >>> is_spread((32, 1), (32,)), is_spread((32, 10), (10,)), is_spread((32, 1), (32, 1)), is_spread((5, 5, 1), (5, 5))
     (True, False, False, True)
     """
     if first == second or not first or not second or len(first) == len(second):
