@@ -25,6 +25,7 @@ from pellucid.results.trace_stepper import (
 from pellucid.results.what_if import WhatIf
 from pellucid.results.worst_examples import WorstExamples
 from tests.render.collapse_results_to_render import neural_collapse, regression_collapse
+from tests.render.diagnosed_results_to_render import diagnosis, watched_script
 from tests.render.geometry_results_to_render import class_geometry, layer_collapse
 from tests.render.history_results_to_render import geometry_history
 from tests.render.judged_results_to_render import calibration, information_plane, margins, robustness
@@ -396,4 +397,6 @@ EVERY: dict[str, Result] = {
     "margins": margins(),
     "robustness": robustness(),
     "information_plane": information_plane(),
+    "diagnosis": diagnosis(),
+    "watched_script": watched_script(),
 }
