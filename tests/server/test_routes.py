@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,9 @@ from pellucid.results.base import Result
 from pellucid.store.tables import TABLES
 from pellucid.store.writer import RunWriter
 
-from .conftest import LAYERS, client_of, make_run
+from tests.render.diagnosed_results_to_render import watched_script
+
+from .conftest import LAYERS, TOKEN, client_of, make_outline, make_run
 
 
 def read_frame(response):
@@ -28,7 +32,8 @@ def test_runs_lists_what_is_there(client, finished):
 
 def test_run_tells_all_of_one(client, finished):
     run = client.get(f"/api/runs/{finished[1]}").json()
-    assert run["tables"] == {"steps": 30, "layers": 90, "histograms": 180, "metrics": 2, "events": 1}
+    rows = {"steps": 30, "layers": 90, "histograms": 180, "metrics": 2, "observations": 0, "geometry": 0, "events": 1}
+    assert run["tables"] == rows
     assert all(entry.pop("version") for entry in run["results"])
     assert run["results"] == [
         {"name": "learning_rate_range", "schema": "learning_rate_range/1"},
@@ -43,6 +48,22 @@ def test_result_is_the_file_verbatim(client, finished):
     path = finished[0] / finished[1] / "results" / "network_outline.safetensors"
     assert response.content == path.read_bytes()
     assert [layer.name for layer in Result.from_bytes(response.content).layers] == list(LAYERS)
+
+
+def test_a_slim_result_lacks_what_no_view_draws(tmp_path, static):
+    whole = watched_script()
+    with RunWriter.create(tmp_path, name="watched", kind="run") as writer:
+        writer.put_result("watched_script", whole)
+        writer.put_result("network_outline", make_outline())
+    client = client_of(tmp_path, static, Authorization=f"Bearer {TOKEN}")
+    at = f"/api/runs/{writer.id}/results"
+    verbatim, slim = (client.get(f"{at}/watched_script{ending}").content for ending in ("", "?slim=true"))
+    assert verbatim == whole.to_bytes()
+    assert whole.calls
+    assert whole.examples
+    assert Result.from_bytes(slim).to_bytes() == replace(whole, calls=(), examples=()).to_bytes()
+    drawn_whole = client.get(f"{at}/network_outline?slim=true").content
+    assert drawn_whole == client.get(f"{at}/network_outline").content
 
 
 @pytest.mark.parametrize("table", TABLES)

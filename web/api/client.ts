@@ -36,9 +36,14 @@ export async function fetchRun(run: string): Promise<RunDetail> {
   return (await ask(`/api/runs/${encodeURIComponent(run)}`)).json() as Promise<RunDetail>;
 }
 
-/** A result, decoded. The caller knows its type from the schema that the run's detail names. */
-export async function fetchResult(run: string, name: string): Promise<Results[keyof Results]> {
-  const answer = await ask(`/api/runs/${encodeURIComponent(run)}/results/${encodeURIComponent(name)}`);
+/** A result, decoded; `slim`, without what no view draws. The caller knows its type from the schema in the run's detail. */
+export async function fetchResult(
+  run: string,
+  name: string,
+  { slim = false }: { readonly slim?: boolean } = {},
+): Promise<Results[keyof Results]> {
+  const path = `/api/runs/${encodeURIComponent(run)}/results/${encodeURIComponent(name)}`;
+  const answer = await ask(slim ? `${path}?slim=true` : path);
   return decodePayload<Results[keyof Results]>(await answer.arrayBuffer());
 }
 

@@ -120,6 +120,8 @@ class TableRows(_Model):
     layers: int
     histograms: int
     metrics: int
+    observations: int
+    geometry: int
     events: int
 
 

@@ -46,11 +46,20 @@ def read_run(request: Request, run_id: RunId) -> Response:
 
 
 @router.get("/runs/{run_id}/results/{name}", operation_id="read_result", response_class=Response, responses=_BYTES)
-def read_result(request: Request, run_id: RunId, name: str) -> Response:
-    """A result's payload, as it lies on disk: a safetensors buffer."""
+def read_result(
+    request: Request,
+    run_id: RunId,
+    name: str,
+    *,
+    slim: Annotated[bool, Query(description="Leave out what no view draws, of results that hold such.")] = False,
+) -> Response:
+    """A result's payload, a safetensors buffer: as it lies on disk, unless slim, without what no view draws."""
+    from pellucid.server.slimming import slim_payload
     from pellucid.store.run import find_run
 
-    return _binary(find_run(run_id, request.app.state.runs_dir).result_bytes(name))
+    run = find_run(run_id, request.app.state.runs_dir)
+    slimmed = slim_payload(run.result(name)) if slim else None
+    return _binary(slimmed or run.result_bytes(name))
 
 
 @router.get("/runs/{run_id}/tables/{table}", operation_id="read_table", response_class=Response, responses=_BYTES)

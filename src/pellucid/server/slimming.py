@@ -1,4 +1,4 @@
-"""Results without what no view draws, for documents that carry them."""
+"""Results without what no view draws, for documents and pages that show them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from pellucid.results.base import Result
 from pellucid.results.local_linear_models import LocalLinearModels
 from pellucid.results.local_linear_simplification import PointSet
+from pellucid.results.watched_script import WatchedScript
 
 __all__ = ["slim_payload"]
 
@@ -17,12 +18,19 @@ def slim_payload(result: Result) -> bytes | None:
     """What is drawn of a large result, packed; None where all of it is drawn.
 
     Local linear models go without the points that only their figures were computed from, and with coefficients in
-    single precision: a screen shows four digits.
+    single precision: a screen shows four digits. A watched script goes without the examples and the calls that a
+    diagnosis reads.
     """
-    if not isinstance(result, LocalLinearModels):
-        return None
+    if isinstance(result, LocalLinearModels):
+        return _slim_models(result).to_bytes()
+    if isinstance(result, WatchedScript):
+        return replace(result, calls=(), examples=()).to_bytes()
+    return None
+
+
+def _slim_models(result: LocalLinearModels) -> LocalLinearModels:
     held_out = None if result.held_out is None else _without_points(result.held_out)
-    slim = replace(
+    return replace(
         result,
         data=replace(result.data, points=result.data.points.astype(np.float32)),
         held_out=held_out,
@@ -30,7 +38,6 @@ def slim_payload(result: Result) -> bytes | None:
         coefficients=result.coefficients.astype(np.float32),
         patterns=np.zeros((len(result.patterns), 0), np.uint8),
     )
-    return slim.to_bytes()
 
 
 def _without_points(points: PointSet) -> PointSet:

@@ -23,6 +23,12 @@ describe("asking the server", () => {
     expect(await fetchResult("r", "cross_validation")).toMatchObject({ folds: 5 });
   });
 
+  it("asks for results without what no view draws, where that is wished", async () => {
+    const fake = answer(pack({ schema: "watched_script/1", calls: [] }, {}));
+    await fetchResult("r", "watched_script", { slim: true });
+    expect(fake.mock.calls[0]?.[0]).toBe("/api/runs/r/results/watched_script?slim=true");
+  });
+
   it("says what the server said was wrong, where, and what to do", async () => {
     answer(JSON.stringify({ error: { message: "there is no run 'x'", where: "/runs", remedy: "list them" } }), 404);
     const error = await fetchRun("x").catch((reason: unknown) => reason);
