@@ -16,10 +16,11 @@ from pellucid.store.run import open_run
 from pellucid.watch import script_watch
 from pellucid.watch.script_events import ScriptEvents, ScriptObserver
 from pellucid.watch.script_parts import ScriptSettings
-from pellucid.watch.script_watch import _TAPPED, ScriptWatch
+from pellucid.watch.script_taps import TAPPED
+from pellucid.watch.script_watch import ScriptWatch
 
 EVENTS = [name for name in ScriptEvents.__annotations__ if not name.startswith("_")]
-CALLBACKS = [*_TAPPED, "root_begins", "root_ends", "settled", "module_begins", "module_ends"]
+CALLBACKS = [*TAPPED, "root_begins", "root_ends", "settled", "module_begins", "module_ends"]
 INNER = ["_update_begins", "_update_ends", "_save", "_look_at_gradients", "describe", "_report_cost", "_finish_step"]
 
 

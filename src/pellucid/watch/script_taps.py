@@ -19,14 +19,18 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
-__all__ = ["Taps", "TapsListener"]
+from pellucid.watch.guard import Guard
+
+__all__ = ["TAPPED", "GuardedListener", "Taps", "TapsListener"]
 
 
 class TapsListener(Protocol):
     """Who is told. Every method is guarded already, and is called while ``is_listening`` only."""
 
-    updates: int
-    """How often an optimiser has stepped."""
+    @property
+    def updates(self) -> int:
+        """How often an optimiser has stepped."""
+        ...
 
     def is_listening(self) -> bool:
         """Whether this thread and process are watched."""
@@ -349,3 +353,62 @@ def _reduce_without_hooks(module: nn.Module, protocol: Any) -> Any:
 
 def _is_ours(hook: Any) -> bool:
     return str(getattr(hook, "__module__", "")).startswith("pellucid.")
+
+
+TAPPED = (
+    "backward_begins",
+    "backward_ends",
+    "optimizer_made",
+    "scheduler_made",
+    "scheduler_steps",
+    "loader_begins",
+    "iterator_made",
+    "batch_given",
+    "loss_scaled",
+    "update_skipped",
+    "compiling",
+    "compiled",
+    "reading_begins",
+    "reading_ends",
+    "warned",
+    "written",
+)
+_PARTS = {"backward_begins": "steps", "backward_ends": "steps", "written": "printed", "warned": "warnings"}
+
+
+class GuardedListener:
+    """A listener whose methods are each under the guard.
+
+    Args:
+        watch: The listener itself.
+        guard: Keeps its errors from the script.
+    """
+
+    def __init__(self, watch: Any, guard: Guard) -> None:
+        self._watch = watch
+        self.is_listening = watch.is_listening
+        for name in TAPPED:
+            setattr(self, name, guard(_PARTS.get(name, "parts"), getattr(watch, name)))
+
+    is_listening: Any
+    backward_begins: Any
+    backward_ends: Any
+    optimizer_made: Any
+    scheduler_made: Any
+    scheduler_steps: Any
+    loader_begins: Any
+    iterator_made: Any
+    batch_given: Any
+    loss_scaled: Any
+    update_skipped: Any
+    compiling: Any
+    compiled: Any
+    reading_begins: Any
+    reading_ends: Any
+    warned: Any
+    written: Any
+
+    @property
+    def updates(self) -> int:
+        """How often an optimiser has stepped."""
+        return self._watch.updates

@@ -30,7 +30,7 @@ from pellucid.watch.script_optimizers import OptimizerRecord
 from pellucid.watch.script_output import ScriptOutput
 from pellucid.watch.script_parts import ScriptParts, ScriptSettings
 from pellucid.watch.script_places import NOWHERE
-from pellucid.watch.script_taps import Taps
+from pellucid.watch.script_taps import GuardedListener, Taps
 from pellucid.watch.steps import StepRecorder
 
 __all__ = ["ScriptWatch"]
@@ -88,7 +88,7 @@ class ScriptWatch(ScriptParts):
             self.guard,
             always=False,
         )
-        self._taps = Taps(_guarded(self, self.guard))
+        self._taps = Taps(GuardedListener(self, self.guard))
         self._hooks: list[RemovableHandle] = []
         self._losses: list[float | Tensor] = []
         self._scaled: tuple[Any, Tensor] | None = None
@@ -475,49 +475,10 @@ class ScriptWatch(ScriptParts):
         return WatchedScript(**{**fields, **self._events.parts()})
 
 
-_TAPPED = (
-    "backward_begins",
-    "backward_ends",
-    "optimizer_made",
-    "scheduler_made",
-    "scheduler_steps",
-    "loader_begins",
-    "iterator_made",
-    "batch_given",
-    "loss_scaled",
-    "update_skipped",
-    "compiling",
-    "compiled",
-    "reading_begins",
-    "reading_ends",
-    "warned",
-    "written",
-)
-_PARTS = {"backward_begins": "steps", "backward_ends": "steps", "written": "printed", "warned": "warnings"}
-
-
-class _Guarded:
-    """The listener of the taps, each method under the guard."""
-
-    def __init__(self, watch: ScriptWatch, guard: Guard) -> None:
-        self._watch = watch
-        self.is_listening = watch.is_listening
-        for name in _TAPPED:
-            setattr(self, name, guard(_PARTS.get(name, "parts"), getattr(watch, name)))
-
-    @property
-    def updates(self) -> int:
-        return self._watch.updates
-
-
 def _rank_suffix() -> str:
     """Of several processes that train together each writes a run; those after the first say which they are."""
     rank = os.environ.get("RANK", "0")
     return f"-rank{rank}" if rank.isdigit() and rank != "0" else ""
-
-
-def _guarded(watch: ScriptWatch, guard: Guard) -> Any:
-    return _Guarded(watch, guard)
 
 
 def _first_tensor(loss: Any) -> Tensor | None:
