@@ -217,7 +217,9 @@ def diagnosis() -> Diagnosis:
 
 def healthy_diagnosis() -> Diagnosis:
     """Nothing found."""
-    return Diagnosis("20261121-0926-train", "healthy", (), ("dead_relu", "lr_too_high"), (), 40, "Every update was looked at.")
+    return Diagnosis(
+        "20261121-0926-train", "healthy", (), ("dead_relu", "lr_too_high"), (), 40, "Every update was looked at."
+    )
 
 
 def _bare(code: str, severity: str, certainty: float, title: str, where: Where) -> Finding:

@@ -11,7 +11,6 @@ from pellucid.results import codec
 from pellucid.results.base import Result
 from pellucid.store.tables import TABLES
 from pellucid.store.writer import RunWriter
-
 from tests.render.diagnosed_results_to_render import watched_script
 
 from .conftest import LAYERS, TOKEN, client_of, make_outline, make_run
