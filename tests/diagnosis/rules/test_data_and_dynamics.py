@@ -191,6 +191,7 @@ def test_noise_that_drowns_the_signal() -> None:
     text = (
         "def jitter(x):\n    return x + 25 * torch.randn_like(x)\n\nloss = criterion(net(jitter(train_x[b])), y[b])\n"
     )
+    held = dataclasses.replace(held, predictions=0 * held.predictions)
     seen = (dataclasses.replace(train, inputs=noisy.astype(np.float32), predictions=0 * train.predictions), held)
     evidence = made.run(made.script(examples=seen, sources=(SourceFile("train.py", text),)), np.full(400, 1.39))
     assert fault("wrong_augmentation", evidence).where.place.line == 2

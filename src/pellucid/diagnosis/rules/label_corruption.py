@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from pellucid.diagnosis.augmenting import augmentations
 from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def find(evidence: Evidence) -> Finding | None:
     offered, crossed = both.evaluation_reference, both.crossed_reference
     lost = offered - max(reference, crossed if math.isfinite(crossed) else reference) > _LOST * (1 - chance)
     if lost and _alike(evidence):
-        return _finding(evidence, reference, offered, 0.85)
+        return _finding(evidence, reference, offered, 0.6 if augmentations(evidence) else 0.85)
     error = math.sqrt(max(chance, 0.05) * (1 - chance) / len(seen.targets)) if chance else 0.05
     if (
         reference > chance + _ERRORS * error

@@ -50,7 +50,8 @@ def _shifted(evidence: Evidence, other: float) -> Finding | None:
     chance = outcome.chance if math.isfinite(outcome.chance) else 0.0
     room = train - chance
     gap = (train - held) / room if room > 0.1 else math.nan
-    if math.isfinite(gap) and gap < 0.1:
+    far = other > _FAR_SPREAD or both.mean_shift > 1
+    if math.isfinite(gap) and gap < 0.1 and not far:
         return None
     spoilt = gap > _GAP
     certainty = 0.55 + 0.15 * spoilt + 0.1 * (other > _FAR_SPREAD) + 0.1 * (both.mean_shift > 1) + 0.05 * (gap > 0.6)

@@ -25,12 +25,16 @@ _REACHED = 0.92
 """Of the way from chance to the reachable: above, more steps would bring little."""
 _FEW_EPOCHS = 5
 _FEW_STEPS = 300
+_FEW_ERRORS = 1.5
+"""Standard errors: so short a run has not the steps to be surer."""
 
 
 def find(evidence: Evidence) -> Finding | None:
     """A loss that still fell when training stopped."""
     loss, outcome = evidence.loss_curve, evidence.outcome
-    if not loss.finite or not loss.still_falling or loss.rises > 0.5 or loss.last <= 0:
+    few = evidence.script.steps < _FEW_STEPS or 0 < evidence.script.epochs <= _FEW_EPOCHS
+    likely = few and loss.late_fall > max(_FEW_ERRORS * loss.late_error, 0.02 * abs(loss.first))
+    if not loss.finite or not (loss.still_falling or likely) or loss.rises > 0.5 or loss.last <= 0:
         return None
     known = math.isfinite(outcome.reached)
     if not known and loss.last < 0.3 * loss.constant:
@@ -40,7 +44,6 @@ def find(evidence: Evidence) -> Finding | None:
     more = loss.late_fall / max(abs(loss.last), 1e-300)
     if not known and more < 0.1:
         return None
-    few = evidence.script.steps < _FEW_STEPS or 0 < evidence.script.epochs <= _FEW_EPOCHS
     severity = "fault" if known and (few or outcome.reached < 0.8) else "warning"
     change = _more_epochs(evidence)
     times = change[1] if change else 10

@@ -19,7 +19,7 @@ class Trend(nn.Module):
 
 
 net = Trend()
-opt = torch.optim.Adam(net.parameters(), lr=0.5)
+opt = torch.optim.Adam(net.parameters(), lr=3.0)
 for epoch in range(8):
     for b in torch.randperm(600).split(30):
         loss = nn.functional.cross_entropy(net(x[b]), y[b])

@@ -6,7 +6,7 @@ from sklearn.model_selection import train_test_split
 
 torch.manual_seed(0)
 X, y = load_digits(return_X_y=True)
-X, y = torch.tensor(X).float() + 2, torch.tensor(y)
+X, y = torch.tensor(X).float() + 30, torch.tensor(y)
 Xtr, Xte, ytr, yte = train_test_split(X, y, test_size=0.3, random_state=0)
 mean, std = Xtr.mean(), Xtr.std()
 Xtr = (Xtr - mean) / std
