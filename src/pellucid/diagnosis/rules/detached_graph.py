@@ -15,7 +15,7 @@ from pellucid.diagnosis.source_changes import SourceCode, call_name
 from pellucid.results.diagnosis import Finding, LineChange
 from pellucid.results.watched_script import CodeLine, ScriptCall, ScriptParameter
 
-__all__ = ["RULE"]
+__all__ = ["RULE", "find"]
 
 _CUTS = ("detach", "detach_", "data", "numpy", "item", "tolist", "from_numpy", "tensor", "as_tensor", "Tensor")
 _NO_GRAPH = "does not require grad"

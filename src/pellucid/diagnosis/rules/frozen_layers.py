@@ -15,7 +15,7 @@ from pellucid.diagnosis.source_changes import SourceCode
 from pellucid.results.diagnosis import Finding, LineChange
 from pellucid.results.watched_script import CodeLine, ScriptParameter
 
-__all__ = ["RULE"]
+__all__ = ["RULE", "find"]
 
 _MUCH = 0.05
 """Share of a model's entries below which a frozen part is of no account, unless it is the last layer."""

@@ -13,7 +13,7 @@ from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
 from pellucid.results.diagnosis import Finding, LineChange
 from pellucid.results.watched_script import ScriptLoss
 
-__all__ = ["RULE"]
+__all__ = ["RULE", "find"]
 
 _SCALE_FREE = (
     "Adam",

@@ -15,7 +15,7 @@ from pellucid.diagnosis.series import Series
 from pellucid.results.diagnosis import Finding, LineChange
 from pellucid.results.watched_script import CodeLine, ScriptLoss
 
-__all__ = ["RULE"]
+__all__ = ["RULE", "find"]
 
 _BELOW_CHANCE = 0.5
 _FELL_MUCH = 3.0

@@ -16,7 +16,7 @@ from pellucid.diagnosis.wiring import ACTIVATIONS, CONTRACTIONS, NONLINEAR, VIEW
 from pellucid.results.diagnosis import Finding, LineChange
 from pellucid.results.watched_script import CodeLine, ScriptCall
 
-__all__ = ["RULE"]
+__all__ = ["RULE", "find"]
 
 _PASSED = VIEWS | {
     *(

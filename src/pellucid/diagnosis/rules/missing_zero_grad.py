@@ -16,7 +16,7 @@ from pellucid.diagnosis.source_changes import SourceCode
 from pellucid.results.diagnosis import Finding, LineChange
 from pellucid.results.watched_script import CodeLine, ScriptOptimizer
 
-__all__ = ["RULE"]
+__all__ = ["RULE", "find"]
 
 _CLEARED = 0.34
 _FEWEST_STEPS = 4

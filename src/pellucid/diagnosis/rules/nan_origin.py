@@ -16,7 +16,7 @@ from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
 from pellucid.results.diagnosis import Finding, LineChange
 from pellucid.results.watched_script import CodeLine, NonFiniteOrigin
 
-__all__ = ["RULE"]
+__all__ = ["RULE", "find"]
 
 _GREW = 1e3
 _SINGULAR = (

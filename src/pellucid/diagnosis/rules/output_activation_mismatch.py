@@ -19,7 +19,7 @@ from pellucid.diagnosis.source_changes import call_name
 from pellucid.results.diagnosis import Finding, LineChange
 from pellucid.results.watched_script import CodeLine, ScriptLoss
 
-__all__ = ["RULE"]
+__all__ = ["RULE", "find"]
 
 _RANGES: dict[str, tuple[float, float]] = {
     "sigmoid": (0, 1),

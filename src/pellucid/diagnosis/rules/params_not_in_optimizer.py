@@ -13,7 +13,7 @@ from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
 from pellucid.results.diagnosis import Finding, LineChange
 from pellucid.results.watched_script import CodeLine, ScriptParameter
 
-__all__ = ["RULE"]
+__all__ = ["RULE", "find"]
 
 
 def find(evidence: Evidence) -> Finding | None:

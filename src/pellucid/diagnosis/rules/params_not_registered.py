@@ -14,7 +14,7 @@ from pellucid.diagnosis.source_changes import SourceCode, call_name
 from pellucid.results.diagnosis import Finding, LineChange
 from pellucid.results.watched_script import CodeLine, ScriptParameter
 
-__all__ = ["RULE"]
+__all__ = ["RULE", "find"]
 
 
 def find(evidence: Evidence) -> Finding | None:

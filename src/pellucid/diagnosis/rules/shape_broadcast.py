@@ -18,7 +18,7 @@ from pellucid.diagnosis.source_changes import SourceCode
 from pellucid.results.diagnosis import Finding, LineChange
 from pellucid.results.watched_script import CodeLine
 
-__all__ = ["RULE", "is_spread"]
+__all__ = ["RULE", "find", "is_spread"]
 
 _MEETINGS = ("sub", "rsub", "mul", "add", "div", "pow", "where", "maximum", "minimum")
 _SIZED = (

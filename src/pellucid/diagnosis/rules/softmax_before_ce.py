@@ -14,7 +14,7 @@ from pellucid.diagnosis.wiring import VIEWS
 from pellucid.results.diagnosis import Finding
 from pellucid.results.watched_script import ScriptCall, ScriptLoss
 
-__all__ = ["RULE"]
+__all__ = ["RULE", "find"]
 
 _SOFT = ("softmax", "log_softmax")
 _ROWS = 0.98

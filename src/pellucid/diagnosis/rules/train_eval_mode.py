@@ -16,7 +16,7 @@ from pellucid.diagnosis.source_changes import SourceCode
 from pellucid.results.diagnosis import Finding, LineChange
 from pellucid.results.watched_script import CodeLine, ScriptModel, ScriptModule
 
-__all__ = ["RULE"]
+__all__ = ["RULE", "find"]
 
 _MOST = 0.5
 _FUNCTIONAL = (

@@ -16,7 +16,7 @@ from pellucid.diagnosis.wiring import VIEWS, Wiring
 from pellucid.results.diagnosis import Finding, LineChange
 from pellucid.results.watched_script import CodeLine, ScriptCall
 
-__all__ = ["RULE"]
+__all__ = ["RULE", "find"]
 
 _SOFT = ("softmax", "log_softmax", "softmin", "logsumexp", "gumbel_softmax")
 _MIXING = ("mean", "norm", "normalize", "std", "var", "sum", "max", "amax", "cumsum", "argmax")

@@ -17,7 +17,7 @@ from pellucid.diagnosis.source_changes import call_name
 from pellucid.results.diagnosis import Finding, LineChange
 from pellucid.results.watched_script import ScriptLoss
 
-__all__ = ["RULE"]
+__all__ = ["RULE", "find"]
 
 _DISTANCES = ("mse", "l1", "smooth_l1", "huber", "rmse", "log_cosh")
 _BINARY = ("bce", "bce_with_logits", "soft_margin")

@@ -19,7 +19,7 @@ from pellucid.diagnosis.wiring import VIEWS, Wiring
 from pellucid.results.diagnosis import Finding, LineChange
 from pellucid.results.watched_script import CodeLine, ScriptCall
 
-__all__ = ["RULE"]
+__all__ = ["RULE", "find"]
 
 _APART = 0.15
 """Reported and recomputed accuracy differ by the sample's error, 0.05 at 400 examples, and what training changes."""

@@ -16,7 +16,7 @@ from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
 from pellucid.results.diagnosis import Finding, LineChange
 from pellucid.results.watched_script import ScriptLoss
 
-__all__ = ["RULE"]
+__all__ = ["RULE", "find"]
 
 _BINARY = ("bce", "bce_with_logits", "soft_margin")
 _CLASS = ("cross_entropy", "nll", "categorical")

@@ -16,7 +16,7 @@ from pellucid.diagnosis.wiring import Wiring
 from pellucid.results.diagnosis import Finding, LineChange
 from pellucid.results.watched_script import CodeLine, ScriptCall
 
-__all__ = ["RULE", "stretches"]
+__all__ = ["RULE", "find", "stretches"]
 
 _RESHAPES = ("view", "reshape", "flatten", "unflatten", "ravel", "resize", "resize_")
 _SAID = (
