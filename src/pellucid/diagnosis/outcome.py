@@ -228,6 +228,6 @@ def _task(loss: ScriptLoss | None, seen: ExamplesSeen | None) -> Task:
     values = set(loss.target_values)
     if values and values <= {0.0, 1.0}:
         return "labels" if columns > 1 else "binary"
-    if loss.kind in _BINARY_LOSSES and columns > 1:
-        return "labels"
+    if loss.kind in _BINARY_LOSSES and columns > 1 and all(0 <= value <= 1 for value in values):
+        return "other"  # shares, as of grey pixels: logits are not held against them by a score
     return "other" if loss.target is None else "regression"

@@ -63,12 +63,19 @@ def _held_out(evidence: Evidence) -> Series:
 
 
 def _in_one_unit(evidence: Evidence) -> bool:
-    """Whether evaluation and training targets are of one size: a script may report in other units than it trains in."""
+    """Whether evaluation and training are of one size: a script may report in other units than it trains in."""
     seen, others = evidence.examples("train"), evidence.examples("evaluation")
     if seen is None or others is None or not len(seen.targets) or not len(others.targets):
         return True
+    both = len(seen.predictions) > 0 and len(others.predictions) > 0
+    if both and _are_shares(seen.predictions) and not _are_shares(others.predictions):
+        return False  # probabilities in training, logits in evaluation
     here, there = float(np.nanstd(seen.targets)), float(np.nanstd(others.targets))
     return not (there > _UNITS * here or here > _UNITS * there)
+
+
+def _are_shares(values: np.ndarray) -> bool:
+    return bool(np.nanmin(values) >= 0 and np.nanmax(values) <= 1)
 
 
 def _finding(evidence: Evidence, held: Series, gap: float, severity: str) -> Finding:
