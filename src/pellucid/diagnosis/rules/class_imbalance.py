@@ -45,7 +45,7 @@ def find(evidence: Evidence) -> Finding | None:
     limit = _RARE_OF_TWO if len(values) == 2 else _RARE_SHARE / len(values)
     if share.min() >= limit:
         return None
-    rare = values[share.argmin()]
+    rare = int(values[share.argmin()])
     recall, ranked, rows = _found(evidence, seen, rare)
     if not recall < _FOUND:
         return None

@@ -73,7 +73,7 @@ def _narrowest(evidence: Evidence) -> tuple[ScriptParameter, int] | None:
             if len(one.shape) >= 2 and one.used and not kinds.get(one.module, "").startswith("Embedding")
         ]
         for one in weights[:-1]:
-            width = one.shape[0] if kinds.get(one.module) not in ("LSTM", "GRU", "RNN") else one.shape[1]
+            width = one.shape[0] // {"LSTM": 4, "GRU": 3}.get(kinds.get(one.module, ""), 1)
             if found is None or width < found[1]:
                 found = (one, width)
     if found is None:

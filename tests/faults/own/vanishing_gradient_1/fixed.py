@@ -8,7 +8,7 @@ X, y = make_moons(1000, noise=0.1, random_state=0)
 X, y = torch.tensor(X).float(), torch.tensor(y)
 layers = [nn.Linear(2, 24), nn.ReLU()]
 for _ in range(10):
-    layers += [nn.Linear(24, 24), nn.BatchNorm1d(24), nn.ReLU()]
+    layers += [nn.Linear(24, 24), nn.LayerNorm(24), nn.ReLU()]
 net = nn.Sequential(*layers, nn.Linear(24, 2))
 opt = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
 for epoch in range(20):
