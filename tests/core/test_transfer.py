@@ -16,3 +16,9 @@ def test_what_was_sent_is_what_arrives():
     one += 1
     assert transfer.is_ready
     assert transfer.numbers() == [[1.0, 2.0], [3.0], [1.0, 2.0]]
+
+
+def test_entries_of_tensors_that_are_nowhere_are_no_numbers():
+    nowhere, here = fetch([torch.ones(2, device="meta"), torch.ones(1)])
+    assert torch.tensor(nowhere).isnan().tolist() == [True, True]
+    assert here == [1.0]

@@ -14,7 +14,8 @@ class Transfer:
     """Brings the numbers of small tensors over, in one copy from each device they are on.
 
     From a CUDA device the copy goes into pinned memory behind whatever the stream is doing: ``is_ready`` tells, without
-    waiting, whether it has arrived. From any other device the numbers are there at once.
+    waiting, whether it has arrived. From any other device the numbers are there at once. Entries of tensors that are
+    nowhere (device "meta") are NaN.
 
     Args:
         tensors: Of any shapes; their values as they are now.
@@ -31,6 +32,8 @@ class Transfer:
             self._parts.append((places, self._sent(joined.to(_widest(device)))))
 
     def _sent(self, joined: Tensor) -> Tensor:
+        if joined.device.type == "meta":
+            return torch.full(joined.shape, torch.nan, device="cpu")
         if joined.device.type != "cuda":
             return joined
         near = torch.empty(joined.shape, dtype=joined.dtype, pin_memory=True)

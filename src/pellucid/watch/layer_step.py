@@ -85,6 +85,8 @@ class LayerStep:
             self.activation_row(layer)[:] = row
         pairs = numbers[len(self.far) :]
         for (layer, kind, _, elements), edges, counts in zip(self.far_histograms, pairs[::2], pairs[1::2], strict=True):
+            if np.isnan(counts).any():
+                continue  # of a tensor without entries: on the device "meta"
             binned = (edges[0], edges[1], np.array(counts, dtype=np.int64))
             self.histograms.append((layer, kind, binned, elements))
 

@@ -392,7 +392,7 @@ def _count(line: _Line, loss: Tensor) -> None:
 
 
 def _number(value: Tensor) -> float:
-    return value.double().sum().item() if value.numel() == 1 else math.nan
+    return value.double().sum().item() if value.numel() == 1 and not value.is_meta else math.nan
 
 
 def _result(line: _Line) -> ScriptLoss:
