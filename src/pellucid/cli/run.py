@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 import typer
@@ -14,6 +14,9 @@ import typer
 from pellucid.cli.exit_codes import EXIT_ERROR
 from pellucid.errors import PellucidError, SettingsError
 from pellucid.watch.launch import Ending, LaunchRequest, launch
+
+if TYPE_CHECKING:
+    from pellucid.results.diagnosis import Finding
 
 __all__ = ["run_command", "run_main"]
 
@@ -151,8 +154,16 @@ def _diagnose(location: str) -> str:
         return f"the run was recorded, but not diagnosed: {type(error).__name__}: {error}"
     if not diagnosis.findings:
         return f"{diagnosis.verdict}: {len(diagnosis.checked)} possible causes looked for, none found"
-    said = [f"{each.severity} {each.code} ({each.certainty:.0%}): {each.title}" for each in diagnosis.findings[:3]]
-    return "\n".join([f"{diagnosis.verdict}", *said])
+    told = [line for finding in diagnosis.findings[:3] for line in _finding_lines(finding)]
+    return "\n".join([diagnosis.verdict, *told, f"more: pellucid diagnose {run.id}, or --try to try the change"])
+
+
+def _finding_lines(finding: Finding) -> list[str]:
+    """What is wrong, then where and what to do."""
+    place = finding.where.place
+    where = f"{place.file}:{place.line}: " if place.line else ""
+    lines = [f"{finding.severity} {finding.code} ({finding.certainty:.0%}): {finding.title}"]
+    return lines if finding.severity == "note" else [*lines, f"    {where}{finding.fix}"]
 
 
 def _leave_as_interrupted() -> None:
