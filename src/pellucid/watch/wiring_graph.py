@@ -60,7 +60,7 @@ def graph_names(loss: Tensor) -> tuple[str, ...]:
     names: list[str] = []
     node: Any = loss.grad_fn
     while node is not None and len(names) < _LONGEST_PATH:
-        names.append(node.name())
+        names.append(node.name().rpartition("::")[2])
         node = next((following for following, _ in node.next_functions if following is not None), None)
     return tuple(names)
 
