@@ -96,7 +96,7 @@ def test_a_report_carries_the_walk(runs, tmp_path, monkeypatch):
     stepper = Result.from_bytes(base64.b64decode(document["results"]["trace_stepper"]))
     assert isinstance(stepper, TraceStepper)
     assert stepper.subject.startswith("row 3 of the ")
-    assert {"name": "trace_stepper", "schema": "trace_stepper/1"} in document["run"]["results"]
+    assert {"name": "trace_stepper", "schema": "trace_stepper/1", "version": ""} in document["run"]["results"]
     assert find_run(document["run"]["id"], runs).result_names().count("trace_stepper") == 0, "the run is as before"
     path.write_text("my notes")
     with pytest.raises(StorageError, match="no report"):
