@@ -74,7 +74,7 @@ def test_carried_states_give_the_cells_that_running_from_the_start_gives(
 
 def test_states_without_room_are_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    net = _ResNet().eval()
+    net = _LeNet().eval()
     monkeypatch.setattr(linear_regions, "_WORTH", 0.0)
     kept = measure_linear_regions(net, _images())
     monkeypatch.setattr(linear_regions, "_ROOM", 0)

@@ -64,6 +64,8 @@ class BatchedProgram:
 
     def outputs(self, xy: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
         """The network's outputs; those of the first points may be known."""
+        if known is not None and len(known) == len(xy):
+            return known
         found, first = np.empty((len(xy), self._outputs)), 0
         if known is not None:
             first = len(known)

@@ -13,7 +13,7 @@ import numpy as np
 from pellucid.core.compiled import compiled
 from pellucid.core.planar_mesh import PlanarMesh
 
-__all__ = ["carry_values", "owners_of_vertices", "widest_corners"]
+__all__ = ["carry_along", "carry_values", "owners_of_vertices", "widest_corners"]
 
 
 @compiled
@@ -76,3 +76,22 @@ def carry_values(points, corner_xy, corners, values, found):
         alpha = 1.0 - beta - gamma
         for number in range(values.shape[1]):
             found[index, number] = alpha * values[a, number] + beta * values[b, number] + gamma * values[c, number]
+
+
+@compiled
+def carry_along(values, between, share, found):
+    """Write the values at new vertices, each of which lies between two vertices that come before it.
+
+    Args:
+        values: The values at the vertices that are not new.
+        between: Of each new vertex the two; n × 2.
+        share: How far along the way from one to the other it lies.
+        found: n × values, to be written.
+    """
+    known = len(values)
+    for index in range(len(found)):
+        start, end, part = between[index, 0], between[index, 1], share[index]
+        before = values[start] if start < known else found[start - known]
+        after = values[end] if end < known else found[end - known]
+        for number in range(values.shape[1]):
+            found[index, number] = (1.0 - part) * before[number] + part * after[number]

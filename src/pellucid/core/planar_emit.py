@@ -12,7 +12,7 @@ import numpy as np
 
 from pellucid.core.compiled import compiled_into
 
-__all__ = ["FULL_OUTPUT", "FULL_WORDS", "emit", "emit_two", "link", "set_bit"]
+__all__ = ["FULL_OUTPUT", "FULL_WORDS", "descend", "emit", "emit_two", "link", "set_bit"]
 
 FULL_OUTPUT, FULL_WORDS = 1, 3
 """What there was no room for: the mesh, the patterns."""
@@ -26,6 +26,13 @@ def set_bit(words, row, unit, on):
         words[row, unit >> 6] |= mask
     else:
         words[row, unit >> 6] &= ~mask
+
+
+@compiled_into
+def descend(out, vertex, start, end, share):
+    """Write between which two older vertices a new one lies, and how far along, where that is wanted."""
+    if len(out.share) > 0:
+        out.between[vertex, 0], out.between[vertex, 1], out.share[vertex] = start, end, share
 
 
 @compiled_into

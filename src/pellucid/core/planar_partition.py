@@ -21,7 +21,7 @@ from pellucid.core.planar_signs import cross_edges, gather_vertices, pack_signs
 from pellucid.core.planar_split import split_cells
 from pellucid.errors import SettingsError
 
-__all__ = ["Division", "divide"]
+__all__ = ["Division", "divide", "divide_known"]
 
 _NUMBERS = 1 << 20
 """How many quantities are held at once."""
@@ -41,6 +41,10 @@ class Division:
         welded: How many vertices fell together with another: where more than two lines meet, or two coincide.
         unclear: How many lines could not be told to cross a cell or not, and were left out there.
         evaluated: At how many vertices the quantities were computed.
+        between: Of each new vertex the two vertices between which it lies, where ``divide_known`` made it; both come
+            before it. On the way from one to the other everything is affine that was so on the coarser cells.
+        share: How far along that way.
+        welded_on: Of each edge of the coarser mesh how many vertices fell together there.
     """
 
     mesh: PlanarMesh
@@ -49,6 +53,9 @@ class Division:
     welded: int
     unclear: int
     evaluated: int
+    between: np.ndarray
+    share: np.ndarray
+    welded_on: np.ndarray
 
 
 class _Mesh(NamedTuple):
@@ -89,6 +96,8 @@ class _Out(NamedTuple):
     edge_kink: np.ndarray
     parent: np.ndarray
     words: np.ndarray
+    between: np.ndarray
+    share: np.ndarray
 
 
 class _Room(NamedTuple):
@@ -102,6 +111,7 @@ class _Room(NamedTuple):
     chord_line: np.ndarray
     line: np.ndarray
     line_unit: np.ndarray
+    line_end: np.ndarray
     old_vertex: np.ndarray
     old_edge: np.ndarray
     old_from: np.ndarray
@@ -141,6 +151,19 @@ def divide(
     return _Dividing(mesh, evaluate, scale, extent, offset, max_cells).run(ahead)
 
 
+def divide_known(
+    mesh: PlanarMesh,
+    quantities: np.ndarray,
+    scale: np.ndarray,
+    *,
+    extent: float,
+    offset: int = 0,
+    max_cells: int = 2_000_000,
+) -> Division:
+    """The same where the quantities at all vertices are at hand; it also tells between which vertices new ones lie."""
+    return _Dividing(mesh, lambda *_: quantities, scale, extent, offset, max_cells, known=quantities).run(0)
+
+
 class _Dividing:
     """The state of one division."""
 
@@ -152,8 +175,9 @@ class _Dividing:
         extent: float,
         offset: int,
         max_cells: int,
+        known: np.ndarray | None = None,
     ) -> None:
-        self.mesh, self.evaluate, self.offset, self.max_cells = mesh, evaluate, offset, max_cells
+        self.mesh, self.evaluate, self.offset, self.max_cells, self.known = mesh, evaluate, offset, max_cells, known
         self.tolerance, self.weld = scale * _ROUNDING, extent * _ROUNDING
         self.units, self.width = len(scale), max(1, -(-len(scale) // 64))
         edges, self.most = len(mesh.edge_kink), max(max_cells, 2 * mesh.cells) + 1024
@@ -166,10 +190,12 @@ class _Dividing:
         )  # fmt: skip
         self.xy = np.empty((2 * most, 2))
         self.xy[: len(mesh.xy)] = mesh.xy
+        told = 0 if known is None else 2 * most
         self.out = _Out(
             self.xy, np.empty(most + 1, np.int32), np.empty(6 * most, np.int32), np.empty(6 * most, np.int32),
             np.empty((3 * most, 2), np.int32), np.empty((3 * most, 2), np.int32), np.empty(3 * most, np.int32),
             np.empty(most, np.int32), np.empty((min(most, 2 * mesh.cells + 1024), self.width), np.uint64),
+            np.empty((told, 2), np.int32), np.empty(told),
         )  # fmt: skip
         self.out.ring_start[0] = 0
         self.count = np.array([len(mesh.xy), 0, 0, 0, 0, 0, 0], dtype=np.int64)
@@ -179,11 +205,16 @@ class _Dividing:
         mesh = self.mesh
         coarse = _Mesh(mesh.ring_start, mesh.ring_vertex, mesh.ring_edge, mesh.edge_vertex, mesh.edge_kink)
         room, cell = _make_room(1 << 10, self.width), 0
-        for block in self._blocks_ahead(coarse, ahead) if ahead else self._blocks(coarse):
+        blocks = self._blocks_ahead(coarse, ahead) if ahead else self._blocks(coarse)
+        for block in blocks if self.known is None else [self._whole(coarse, self.known)]:
             self.evaluated += len(block.quantities)
             room = self._run_block(coarse, block, room, cell)
             cell = block.last_cell
         return self._finish()
+
+    def _whole(self, coarse: _Mesh, known: np.ndarray) -> _Block:
+        """All cells as one block."""
+        return self._signed(0, len(coarse.ring_vertex), self.mesh.cells, np.arange(len(known), dtype=np.int32), known)
 
     def _blocks(self, coarse: _Mesh) -> Iterator[_Block]:
         stamp = np.full(len(self.mesh.xy), -1, np.int32)
@@ -217,10 +248,13 @@ class _Dividing:
         vertices = np.empty(end - start, np.int32)
         vertices = vertices[: gather_vertices(coarse.ring_vertex, start, end, stamp, vertices)]
         quantities = np.ascontiguousarray(self.evaluate(self.mesh.xy[vertices], vertices), dtype=np.float64)
-        positive = np.empty((len(vertices), self.width), np.uint64)
-        negative = np.empty((len(vertices), self.width), np.uint64)
+        return self._signed(start, end, last, stamp, quantities), vertices
+
+    def _signed(self, start: int, end: int, last: int, stamp: np.ndarray, quantities: np.ndarray) -> _Block:
+        positive = np.empty((len(quantities), self.width), np.uint64)
+        negative = np.empty((len(quantities), self.width), np.uint64)
         pack_signs(quantities, self.tolerance, positive, negative)
-        return _Block(start, end, last, stamp, positive, negative, quantities), vertices
+        return _Block(start, end, last, stamp, positive, negative, quantities)
 
     def _run_block(self, coarse: _Mesh, block: _Block, room: _Room, cell: int) -> _Room:
         units, places = np.empty(self.units + 1, np.int32), np.empty(self.units + 1)
@@ -239,16 +273,22 @@ class _Dividing:
 
     def _finish(self) -> Division:
         vertices, edges, cells, ring = (int(number) for number in self.count[:4])
+        before = len(self.mesh.xy)
         self.mesh = self.mesh.__class__(*[np.empty(0)] * 7)  # let go of the coarser mesh
         out = self.out
         sizes = (2 * vertices, cells + 1, ring, ring, 2 * edges, 2 * edges, edges, cells, cells * self.width)
+        sizes = (*sizes, 2 * vertices * (self.known is not None), vertices * (self.known is not None))
         for array, size in zip(out, sizes, strict=True):
             shape = (size // array.shape[1], array.shape[1]) if array.ndim == 2 else (size,)
             array.resize(shape, refcheck=False)
         finer = PlanarMesh(
             out.xy, out.ring_start, out.ring_vertex, out.ring_edge, out.edge_vertex, out.edge_cell, out.edge_kink
         )
-        return Division(finer, out.parent, out.words, int(self.count[5]), int(self.count[6]), self.evaluated)
+        welded, unclear = int(self.count[5]), int(self.count[6])
+        return Division(
+            finer, out.parent, out.words, welded, unclear, self.evaluated, out.between[before:], out.share[before:],
+            self.cuts.cross_count - self.cuts.slots,
+        )  # fmt: skip
 
     def _too_many(self) -> SettingsError:
         return SettingsError(
@@ -267,6 +307,6 @@ def _make_room(size: int, width: int) -> _Room:
     return _Room(
         np.empty((size // 2, width), np.uint64), np.empty(width, np.uint64), whole(), whole(), whole(),
         whole(), whole(), whole(), np.empty((size, 4)), whole(),
-        whole(), whole(), whole(), whole(), whole(), whole(), np.empty(size), whole(),
+        np.empty((size, 2), np.int32), whole(), whole(), whole(), whole(), whole(), whole(), np.empty(size), whole(),
         np.empty((size // 2, 4), np.int32), np.empty(2, np.int32),
     )  # fmt: skip

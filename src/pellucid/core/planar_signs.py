@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from pellucid.core.compiled import compiled
+from pellucid.core.planar_emit import descend
 
 __all__ = ["count_trailing", "cross_edges", "gather_vertices", "knock_out", "pack_signs"]
 
@@ -32,16 +33,23 @@ def gather_vertices(ring_vertex, first, last, stamp, vertices):
 def pack_signs(quantities, tolerance, positive, negative):
     """One bit for each quantity and vertex: above the tolerance, and below its negative."""
     rows, units = quantities.shape
-    for row in range(rows):
-        for word in range(positive.shape[1]):
-            above, below = np.uint64(0), np.uint64(0)
-            for unit in range(64 * word, min(64 * word + 64, units)):
-                value, bound = quantities[row, unit], tolerance[unit]
-                bit = np.uint64(unit & 63)
-                above |= np.uint64(value > bound) << bit
-                below |= np.uint64(value < -bound) << bit
-            positive[row, word] = above
-            negative[row, word] = below
+    above, below = np.zeros(64, np.uint8), np.zeros(64, np.uint8)
+    above_words, below_words = above.view(np.uint64), below.view(np.uint64)
+    gather = np.uint64(0x0102040810204080)  # the lowest bits of eight bytes, into one byte
+    for word in range(positive.shape[1]):
+        first = 64 * word
+        last = min(64, units - first)
+        above[:], below[:] = 0, 0
+        for row in range(rows):
+            for unit in range(last):
+                above[unit] = quantities[row, first + unit] > tolerance[first + unit]
+                below[unit] = quantities[row, first + unit] < -tolerance[first + unit]
+            plus, minus = np.uint64(0), np.uint64(0)
+            for byte in range(8):
+                shift = np.uint64(8 * byte)
+                plus |= ((above_words[byte] * gather) >> np.uint64(56)) << shift
+                minus |= ((below_words[byte] * gather) >> np.uint64(56)) << shift
+            positive[row, word], negative[row, word] = plus, minus
 
 
 @compiled
@@ -106,6 +114,7 @@ def cross_edges(mesh, block, cuts, out, count, weld, units, places):
                 new, t = count[0], places[index]
                 xy[new, 0] = xy[start, 0] + t * (xy[end, 0] - xy[start, 0])
                 xy[new, 1] = xy[start, 1] + t * (xy[end, 1] - xy[start, 1])
+                descend(out, new, start, end, t)
                 out.edge_vertex[count[1], 0], out.edge_vertex[count[1], 1] = previous, new
                 out.edge_kink[count[1]] = mesh.edge_kink[edge]
                 out.edge_cell[count[1], 0] = out.edge_cell[count[1], 1] = -1

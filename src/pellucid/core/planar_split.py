@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from pellucid.core.compiled import compiled, compiled_into
-from pellucid.core.planar_emit import FULL_OUTPUT, emit, emit_two, link, set_bit
+from pellucid.core.planar_emit import FULL_OUTPUT, descend, emit, emit_two, link, set_bit
 from pellucid.core.planar_signs import count_trailing
 
 __all__ = ["split_cells"]
@@ -93,6 +93,7 @@ def _ring_with_chords(mesh, block, cuts, out, room, cell, count):
             start, end = room.ring_vertex[up], room.ring_vertex[down]
             room.line[chords, 0], room.line[chords, 1] = out.xy[start, 0], out.xy[start, 1]
             room.line[chords, 2], room.line[chords, 3] = out.xy[end, 0], out.xy[end, 1]
+            room.line_end[chords, 0], room.line_end[chords, 1] = start, end
             chords += 1
     return chords, length
 
@@ -284,8 +285,10 @@ def _chain(out, count, room, pivot, chords, p, q, weld, offset):
     xy = out.xy
     start, end = room.old_vertex[p], room.old_vertex[q]
     ax, ay, bx, by = room.line[line, 0], room.line[line, 1], room.line[line, 2], room.line[line, 3]
+    from_end, to_end = room.line_end[line, 0], room.line_end[line, 1]
     if turned:
         ax, ay, bx, by = bx, by, ax, ay
+        from_end, to_end = to_end, from_end
     previous, inner = start, 0
     closing = found
     for rank in range(found):
@@ -299,6 +302,7 @@ def _chain(out, count, room, pivot, chords, p, q, weld, offset):
             closing = rank
             break
         xy[count[0], 0], xy[count[0], 1] = x, y
+        descend(out, count[0], from_end, to_end, t)
         link(out, count, previous, count[0], offset + room.line_unit[line])
         previous = count[0]
         count[0] += 1

@@ -9,13 +9,15 @@ import torch
 from torch import nn
 
 from pellucid.capture.flat_network import flat_network_on
-from pellucid.capture.piecewise import PiecewiseProgram, read_piecewise
+from pellucid.capture.piecewise import Kink, PiecewiseProgram, read_piecewise
 from pellucid.capture.piecewise_batches import BatchedProgram, batches_at_once
+from pellucid.capture.piecewise_depth import DepthFirst
 from pellucid.capture.piecewise_resume import read_resumable
 from pellucid.capture.piecewise_stages import Stage, read_stages, winners
 from pellucid.capture.piecewise_states import CarriedStates
 from pellucid.core.planar_carry import owners_of_vertices
 from pellucid.core.planar_mesh import PlanarMesh, cell_areas, euler_characteristic, rectangle
+from pellucid.core.planar_patches import PatchesApartError
 from pellucid.core.slices import Slice
 from pellucid.errors import SettingsError
 from pellucid.results.linear_regions import LinearRegions, RegionKink, RegionPatterns, RegionProofs
@@ -30,6 +32,9 @@ _WORTH = 350.0
 
 _DEAR = 350.0
 """From how much work for a number of a state it pays to keep states."""
+
+_SPARSE = 16
+"""Of so many vertices one is computed again from the network's input; the point inside each cell depends on all."""
 
 _ROOM = 1 << 30
 """How many bytes of them are kept from kink to kink."""
@@ -47,9 +52,9 @@ def measure_linear_regions(
     """Into which cells does a network divide a slice, on each of which it is exactly linear?
 
     The network's own functions run in float64 and evaluation mode at the cells' corners; every operation that bends it
-    (ReLU and its family, abs, clamp, maxima, max pooling) cuts the cells along the straight lines where it bends. A
-    network with convolutions is resumed at each of these operations, from values carried to the new corners within
-    the cells on which they are affine; the check then compares every cell with the unchanged network at a point inside.
+    (ReLU and its family, abs, clamp, maxima, max pooling) cuts the cells along the straight lines where it bends. The
+    network is resumed at each of these operations, from values carried to the new corners along the lines on which they
+    are affine; the check then compares every cell with the unchanged network at a point inside.
 
     Args:
         model: Linear, convolution and pooling layers, batch normalization, residual and concatenated branches, any
@@ -84,11 +89,56 @@ def measure_linear_regions(
     program.require_piecewise()
     cells = rectangle(place.low, place.high)
     with batches_at_once() as workers:
+        cut = _cut_depth_first(program, place, cells, workers, max_cells, outputs=outputs)
+        if cut is not None:
+            return _result(model, slice_, program, place, cut, outputs=outputs, check=check and outputs, linearised=0.0)
         cut = _Cut(cells, place.batched(program, workers), _states(program, place, cells, workers))
         stages = read_stages(program)
         for stage in stages:
             cut.run(stage, place, max_cells, ending=outputs and stage is stages[-1])
         return _result(model, slice_, program, place, cut, outputs=outputs, check=check and outputs, linearised=0.0)
+
+
+def _cut_depth_first(
+    program: PiecewiseProgram, place: _Place, cells: PlanarMesh, workers: int, max_cells: int, *, outputs: bool
+) -> _Cut | None:
+    """The cells of a network without maxima that can be resumed; None for another."""
+    if not program.kinks or any(kink.kind != "threshold" for kink in program.kinks):
+        return None
+    resumable = read_resumable(program, place.samples()[:: _SAMPLES - 1])
+    if resumable is None:
+        return None
+    scales = [stage.scale(place.samples()) for stage in read_stages(program)]
+    for kink, scale in zip(program.kinks, scales, strict=True):
+        _require_finite(kink, scale)
+    depth = DepthFirst(
+        resumable, scales, extent=place.extent, max_cells=max_cells, outputs=outputs, workers=workers
+    )  # fmt: skip
+    try:
+        found = depth.run(cells, place.points(cells.xy))
+    except PatchesApartError:
+        return None
+    cut = _Cut(found.mesh, place.batched(program, workers))
+    cut.welded, cut.unclear, cut.outputs = found.welded, found.unclear, found.values if outputs else None
+    for kink, parent, words in zip(program.kinks, found.parents, found.words, strict=True):
+        cut.patterns.append(RegionPatterns(parent, _bits(words, kink.quantities)))
+        cut.counts.append(len(parent))
+    return cut
+
+
+def _require_finite(kink: Kink, scale: np.ndarray) -> None:
+    if not np.isfinite(scale).all():
+        raise SettingsError(
+            f"{kink.op} is given numbers that are not finite",
+            place=kink.module,
+            remedy="make the slice smaller, or look for the first such number with a trace",
+        )
+
+
+def _bits(words: np.ndarray, quantities: int) -> np.ndarray:
+    """Patterns by bytes, without those that no quantity uses."""
+    size, bits = -(-quantities // 8), words.view(np.uint8)
+    return bits if size == bits.shape[1] else np.ascontiguousarray(bits[:, :size])
 
 
 def _states(program: PiecewiseProgram, place: _Place, cells: PlanarMesh, workers: int) -> CarriedStates | None:
@@ -152,12 +202,7 @@ class _Cut:
             self.outputs = np.empty((len(self.mesh.xy), stage.program.outputs))
         evaluate = self._evaluation(stage, place)
         scale = stage.scale(place.samples())
-        if not np.isfinite(scale).all():
-            raise SettingsError(
-                f"{stage.kink.op} is given numbers that are not finite",
-                place=stage.kink.module,
-                remedy="make the slice smaller, or look for the first such number with a trace",
-            )
+        _require_finite(stage.kink, scale)
         mesh, self.mesh = self.mesh, rectangle((0.0, 0.0), (1.0, 1.0))  # nothing else holds the coarser cells now
         found = divide(
             mesh, evaluate, scale, extent=place.extent, offset=self.first, max_cells=max_cells,
@@ -167,10 +212,7 @@ class _Cut:
         self.mesh = found.mesh
         self.welded, self.unclear = self.welded + found.welded, self.unclear + found.unclear
         if stage.kink.kind == "threshold":
-            size = -(-stage.units // 8)
-            bits = found.words.view(np.uint8)
-            bits = bits if size == bits.shape[1] else np.ascontiguousarray(bits[:, :size])
-            self._finish(stage, RegionPatterns(found.parent, bits))
+            self._finish(stage, RegionPatterns(found.parent, _bits(found.words, stage.units)))
         else:
             self._play(stage, found.parent, found.words)
 
@@ -277,6 +319,8 @@ def _prove(  # noqa: PLR0917 - what is to be proved, of what
     if check:
         size = float(max(values.max(), -values.min())) or 1.0
         vertex = affine_residual(mesh.xy, mesh.ring_start, mesh.ring_vertex, values) / size
+        some = slice(None, None, _SPARSE)
+        vertex = max(vertex, float(np.abs(cut.batched.outputs(mesh.xy[some]) - values[some]).max()) / size)
         inside = 0.0
         for first in range(0, mesh.cells, 65_536):  # in parts: no more memory than that
             points, expected = mean_inside(mesh.xy, mesh.ring_start[first : first + 65_537], mesh.ring_vertex, values)
