@@ -2,7 +2,7 @@
 
 import { decodeSegment, emptyFrame, type Frame } from "../../api/frames";
 import { decodePayload, PayloadError } from "../../api/payload";
-import type { ReportData, RunDetail, TableName } from "../../api/types";
+import type { ReportData, RunDetail, TableName, WatchedScript } from "../../api/types";
 import { isFetchedLate, sortResults, type AnyResult, type RunResults } from "../results";
 
 export interface Report {
@@ -10,6 +10,8 @@ export interface Report {
   readonly results: RunResults;
   /** One of the results that are decoded only when they are looked at: what was measured of the network. */
   readonly named: (name: string) => AnyResult;
+  /** What a watched script consists of; null of another run. */
+  readonly script: () => WatchedScript | null;
   readonly frame: (table: TableName) => Frame;
 }
 
@@ -27,6 +29,7 @@ export function readReport(text: string): Report {
     run: data.run,
     results: sortResults(results.map(named)),
     named,
+    script: () => ("watched_script" in data.results ? (named("watched_script") as WatchedScript) : null),
     frame: (table) => frames.get(table) ?? emptyFrame(table),
   };
 }

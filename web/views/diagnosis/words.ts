@@ -1,6 +1,7 @@
 /** The words and tones of findings, apart from their looks. */
 
 import type { Finding } from "../../api/types";
+import { formatNumber, formatPercent } from "../../parts/format";
 
 export type Tone = "good" | "warning" | "bad" | "info";
 
@@ -16,6 +17,18 @@ export function placeOf(where: Finding["where"]): string {
   const code = file && line ? `${file}, line ${line}${inside && inside !== "<module>" ? ` in ${inside}` : ""}` : file;
   const layer = where.layer && !where.parameter.startsWith(`${where.layer}.`) ? `layer ${where.layer}` : "";
   return [code, layer, where.parameter].filter(Boolean).join(" · ");
+}
+
+/** What was seen: a share in per cent, other figures with their unit. */
+export function seenOf({ value, unit }: Finding["evidence"][number]): string {
+  if (unit === "share") return formatPercent(value, 0);
+  return formatNumber(value) + (unit ? ` ${unit}` : "");
+}
+
+/** What was expected, in the same measure where it is a bare number. */
+export function expectedOf({ expected, unit }: Finding["evidence"][number]): string {
+  const number = expected.trim() === "" ? Number.NaN : Number(expected);
+  return unit === "share" && Number.isFinite(number) ? formatPercent(number, 0) : expected || "–";
 }
 
 /** How sure, in words beside the number, so that neither stands alone. */
