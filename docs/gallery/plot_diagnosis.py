@@ -1,7 +1,7 @@
 """Why does my script not learn?
 
-A script whose gradients are never cleared, run unchanged under watch. The diagnosis names the line and the change; below,
-the gradients that pile up, which is its evidence.
+A script whose gradients are never cleared, run unchanged under watch. The diagnosis names the line and the change; the
+picture shows the gradients that pile up, which is its evidence.
 """
 
 import subprocess
