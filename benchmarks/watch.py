@@ -1,11 +1,14 @@
 """What does the watch cost? CPU time of a training step watched over unwatched, with peers in the same run.
 
-    OMP_NUM_THREADS=1 python benchmarks/watch.py [--turns 12] [--turn-s 1.0] [--only mlp cnn gpt2] [--peers]
+    OMP_NUM_THREADS=1 python benchmarks/watch.py [--turns 12] [--turn-s 1.0] [--only mlp cnn gpt2] [--arms …] [--peers]
 
-Each arm trains its own copy of one network on the same batches, in turns of about a second, one arm after the other, so
-that a busy machine is busy for all. Counted is the processor time of the whole process, the writing thread and, for the
-watch, a flush of its rows at the end of each turn included. Printed is the median over turns of an arm's time over the
-unwatched one's, and in brackets the ratio of the sums. Closing the run is timed beside it.
+Each arm is a process of its own that trains one network on the same batches, some steps at a time, one arm after the
+other, so that a busy machine is busy for all; the others wait meanwhile. Counted is the processor time of the whole
+process, the thread that writes included, which is told to write as rarely as if the arm had run alone. Printed is the
+median over turns of an arm's time over the unwatched one's, its quartiles, the ratio of the sums, and the part of the
+training thread alone. Left out are the first ``WARM_UP`` steps, where the watch learns the script, loads its passes and
+looks at steps 0, 1, 2, 4 …; what they cost more than unwatched ones stands beside. ``Again`` is a second unwatched arm:
+what it differs from 1 by is noise.
 
 Peers: hooks written by hand (mean, spread, extremes and zeros of each output, norms of each gradient and weight, every
 step); the gradient and weight norms alone; and, where they are installed, TensorBoard histograms of every gradient and
@@ -16,13 +19,13 @@ weight and ``wandb.watch(log="all", log_freq=1)`` offline, whose own process is 
 from __future__ import annotations
 
 import argparse
-import contextlib
+import multiprocessing
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -45,8 +48,11 @@ def mlp() -> Task:
     return model, torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9), batches, functional.cross_entropy
 
 
-WARM_UP = 20
-"""The first steps are all looked at (0, 1, 2, 4, 8, 16, …), so that short runs are seen too."""
+WARM_UP = {"mlp": 600, "cnn": 40, "gpt2": 40}
+"""Steps that are left out."""
+
+BLOCKS = 4
+"""In so many blocks, between which the other arms have theirs, each turn is done."""
 
 
 class Block(nn.Module):
@@ -96,14 +102,17 @@ def gpt2() -> Task:
 
 
 class Arm:
-    """One copy of the network, trained in turns; subclasses look at it."""
+    """One copy of the network; subclasses look at it."""
 
     def __init__(self, make: Callable[[], Task], folder: Path) -> None:
-        self.model, self.optimizer, self.batches, self.loss_of = make()
         self.folder = folder
+        self.prepare()
+        self.model, self.optimizer, self.batches, self.loss_of = make()
         self.step = 0
-        self.turns: list[float] = []
         self.look()
+
+    def prepare(self) -> None:
+        """Before the script makes anything."""
 
     def look(self) -> None:
         """Attach whatever looks."""
@@ -114,14 +123,11 @@ class Arm:
     def see_update(self) -> None:
         """After the optimiser's step."""
 
-    def end_turn(self) -> None:
-        """Write what waits."""
+    def close(self) -> str:
+        """Finish; what it says of itself."""
+        return ""
 
-    def close(self) -> None:
-        """Finish."""
-
-    def turn(self, steps: int) -> None:
-        began = time.process_time()
+    def train(self, steps: int) -> None:
         for _ in range(steps):
             x, y = self.batches[self.step % len(self.batches)]
             self.optimizer.zero_grad()
@@ -131,8 +137,10 @@ class Arm:
             self.optimizer.step()
             self.see_update()
             self.step += 1
-        self.end_turn()
-        self.turns.append((time.process_time() - began) / steps)
+
+
+class Again(Arm):
+    """Unwatched once more."""
 
 
 class Watched(Arm):
@@ -145,20 +153,35 @@ class Watched(Arm):
     def see(self, loss: Tensor) -> None:
         self.run.log(loss=loss)
 
-    def end_turn(self) -> None:
-        self.run.writer.flush()
-
-    def close(self) -> None:
-        began = time.process_time()
+    def close(self) -> str:
         self.run.__exit__(None, None, None)
-        cost = time.process_time() - began
-        reader = pellucid.open_run(self.run.writer.path)
-        said = [m for m in reader.table("events")["message"].to_pylist() if m.startswith("the watch took")]
-        print(f"    {type(self).__name__}: closing took {cost * 1e3:.0f} ms for {self.step} steps; it says: {said}")
+        return said_of(self.run.writer.path)
 
 
 class Full(Watched):
     settings: ClassVar[dict[str, Any]] = {"full": True}
+
+
+class Script(Arm):
+    """``pellucid.watch()``, as ``pellucid run`` does it."""
+
+    settings: ClassVar[dict[str, Any]] = {}
+
+    def prepare(self) -> None:
+        self.watch = pellucid.watch(runs_dir=self.folder, **self.settings)
+
+    def close(self) -> str:
+        self.watch.stop()
+        return said_of(self.watch.writer.path)
+
+
+class ScriptFull(Script):
+    settings: ClassVar[dict[str, Any]] = {"full": True}
+
+
+def said_of(path: Path) -> str:
+    messages = pellucid.open_run(path).table("events")["message"].to_pylist()
+    return "; ".join(message for message in messages if message.startswith("the watch took"))
 
 
 class Norms(Arm):
@@ -208,9 +231,6 @@ class TensorBoard(Arm):
             if parameter.grad is not None:
                 self.board.add_histogram(f"{name}.grad", parameter.grad, self.step)
 
-    def end_turn(self) -> None:
-        self.board.flush()
-
 
 class Wandb(Arm):
     def look(self) -> None:
@@ -223,53 +243,116 @@ class Wandb(Arm):
     def see(self, loss: Tensor) -> None:
         self.run.log({"loss": loss.item()})
 
-    def close(self) -> None:
+    def close(self) -> str:
         self.run.finish()
+        return ""
 
 
 BARS = {"mlp": (1.05, 1.6), "cnn": (1.03, 1.25), "gpt2": (1.03, 1.2)}
-PEERS: list[type[Arm]] = [Norms, Hooks, TensorBoard, Wandb]
+OWN: list[type[Arm]] = [Again, Watched, Script, Full, ScriptFull, Norms]
+PEERS: list[type[Arm]] = [Hooks, TensorBoard, Wandb]
+TASKS: dict[str, Callable[[], Task]] = {"mlp": mlp, "cnn": cnn, "gpt2": gpt2}
 
 
-def measure(name: str, arms: list[type[Arm]], turns: int, turn_s: float) -> None:
-    make = {"mlp": mlp, "cnn": cnn, "gpt2": gpt2}[name]
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        running: list[Arm] = []
-        for kind in [Arm, *arms]:
-            with contextlib.suppress(ImportError):
-                running.append(kind(make, Path(folder)))
-                stack.callback(running[-1].close)
+def serve(pipe: Connection, kind: str, name: str, folder: str, arms: int) -> None:
+    """Be one arm: train as many steps as asked for, and tell the processor's seconds since the last answer."""
+    from pellucid.store import flushing
+
+    flushing.FLUSH_INTERVAL_S *= arms
+    flushing._LONGEST_INTERVAL_S *= arms
+    try:
+        arm = {each.__name__: each for each in [Arm, *OWN, *PEERS]}[kind](TASKS[name], Path(folder))
+    except ImportError:
+        pipe.send(None)
+        return
+    pipe.send("ready")
+    clocks = time.process_time(), time.thread_time()
+    while steps := pipe.recv():
+        arm.train(steps)
+        now = time.process_time(), time.thread_time()
+        pipe.send((now[0] - clocks[0], now[1] - clocks[1]))
+        clocks = now
+    said = arm.close()
+    pipe.send((time.process_time() - clocks[0], said))
+
+
+class Remote:
+    """An arm in its process."""
+
+    def __init__(self, kind: type[Arm], name: str, folder: str, arms: int) -> None:
+        self.kind = kind
+        self.pipe, theirs = multiprocessing.Pipe()
+        context = multiprocessing.get_context("spawn")
+        self.process = context.Process(target=serve, args=(theirs, kind.__name__, name, folder, arms))
+        self.process.start()
+        theirs.close()
+        self.is_there = self.pipe.recv() is not None
+        self.turns: list[tuple[float, float]] = []
+
+    def train(self, steps: int) -> tuple[float, float]:
+        self.pipe.send(steps)
+        return self.pipe.recv()
+
+    def close(self) -> tuple[float, str]:
+        self.pipe.send(0)
+        closing = self.pipe.recv()
+        self.process.join()
+        return closing
+
+
+def turn(running: list[Remote], steps: int) -> None:
+    """So many steps of every arm, in blocks that alternate."""
+    spent = [[0.0, 0.0] for _ in running]
+    block = max(1, -(-steps // BLOCKS))
+    for _ in range(BLOCKS):
+        for own, arm in zip(spent, running, strict=True):
+            whole, main = arm.train(block)
+            own[0] += whole / (BLOCKS * block)
+            own[1] += main / (BLOCKS * block)
+    for own, arm in zip(spent, running, strict=True):
+        arm.turns.append((own[0], own[1]))
+
+
+def measure(name: str, kinds: list[type[Arm]], turns: int, turn_s: float) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        started = [Remote(kind, name, folder, 1 + len(kinds)) for kind in [Arm, *kinds]]
+        running = [arm for arm in started if arm.is_there]
         plain = running[0]
-        plain.turn(3)
-        plain.turn(5)
-        steps = max(2, round(turn_s / plain.turns[-1]))
-        for arm in running:
-            arm.turn(max(steps, WARM_UP))  # left out
-            arm.turns = []
+        warm = [arm.train(WARM_UP[name])[0] for arm in running]
+        plain_step_s = warm[0] / WARM_UP[name]
+        steps = max(BLOCKS, round(turn_s / plain_step_s))
         for _ in range(turns):
-            for arm in running:
-                arm.turn(steps)
-        print(f"{name}: {statistics.median(plain.turns) * 1e3:.2f} ms a step, {turns} turns of {steps} steps")
-        for arm in running[1:]:
-            ratios = [one / other for one, other in zip(arm.turns, plain.turns, strict=True)]
+            turn(running, steps)
+        base = statistics.median(whole for whole, _ in plain.turns)
+        print(f"{name}: {base * 1e3:.2f} ms a step, {turns} turns of {steps} steps")
+        bars = {Watched: BARS[name][0], Script: BARS[name][0], Full: BARS[name][1], ScriptFull: BARS[name][1]}
+        closings = [arm.close() for arm in running]
+        for arm, first_s, (closing_s, said) in list(zip(running, warm, closings, strict=True))[1:]:
+            ratios = [one / other for (one, _), (other, _) in zip(arm.turns, plain.turns, strict=True)]
+            main = [one / other for (_, one), (_, other) in zip(arm.turns, plain.turns, strict=True)]
             low, middle, high = statistics.quantiles(ratios, n=4)
-            sums = sum(arm.turns) / sum(plain.turns)
-            bar = dict(zip((Watched, Full), BARS[name], strict=True)).get(type(arm))
+            sums = sum(one for one, _ in arm.turns) / sum(one for one, _ in plain.turns)
+            bar = f"  bar {bars[arm.kind]}" if arm.kind in bars else ""
             print(
-                f"  {type(arm).__name__:12} {middle:.3f}  (quartiles {low:.3f} … {high:.3f}; sums {sums:.3f})"
-                + (f"  bar {bar}" if bar else "")
+                f"  {arm.kind.__name__:12} {middle:.3f}  (quartiles {low:.3f} … {high:.3f}; sums {sums:.3f}; training "
+                f"thread {statistics.median(main):.3f}; first {WARM_UP[name]} steps {first_s - warm[0]:+.2f} s, "
+                f"closing {closing_s:.2f} s){bar}"
             )
+            if said:
+                print(f"{'':15}{said}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--turns", type=int, default=12)
     parser.add_argument("--turn-s", type=float, default=1.0)
     parser.add_argument("--only", nargs="*", default=list(BARS), choices=list(BARS))
+    parser.add_argument("--arms", nargs="*", default=[kind.__name__ for kind in OWN], help="which of these to run")
     parser.add_argument("--peers", action="store_true")
     given = parser.parse_args()
+    kinds = [kind for kind in OWN + PEERS if kind.__name__ in given.arms or (given.peers and kind in PEERS)]
     for name in given.only:
-        measure(name, [Watched, Full, *(PEERS if given.peers else [])], given.turns, given.turn_s)
+        measure(name, kinds, given.turns, given.turn_s)
 
 
 if __name__ == "__main__":
