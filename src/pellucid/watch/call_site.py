@@ -17,13 +17,22 @@ _TORCH = str(Path(torch.__file__).parent)
 _OPTIMIZERS = str(Path(torch.optim.__file__).parent)
 _OURS = str(Path(__file__).parents[1])
 
+_PASSED: dict[str, bool] = {}
+"""Of each file whether it is torch's or ours, so that its frames are passed over."""
+
 
 def calling_site() -> CallSite:
     """The innermost running instruction that is neither torch's nor ours."""
     frame: FrameType | None = sys._getframe(1)
+    passed = _PASSED
     while frame is not None:
-        if not frame.f_code.co_filename.startswith((_OURS, _TORCH)):
-            return frame.f_code, frame.f_lasti
+        code = frame.f_code
+        file = code.co_filename
+        is_passed = passed.get(file)
+        if is_passed is None:
+            is_passed = passed[file] = file.startswith((_OURS, _TORCH))
+        if not is_passed:
+            return code, frame.f_lasti
         frame = frame.f_back
     return None, 0
 

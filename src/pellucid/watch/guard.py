@@ -26,7 +26,8 @@ class Guard:
 
     def __init__(self, report: Callable[[str, Exception], None]) -> None:
         self._report = report
-        self._switched_off: set[str] = set()
+        self.switched_off: set[str] = set()
+        """The parts that had an error."""
         self._depth = 0
         self.spent_s: defaultdict[str, float] = defaultdict(float)
         """Seconds of the processor by part; where one part's function calls another's, both count."""
@@ -37,7 +38,7 @@ class Guard:
 
     def is_on(self, part: str) -> bool:
         """Whether the part still works."""
-        return part not in self._switched_off
+        return part not in self.switched_off
 
     @property
     def cost_s(self) -> float:
@@ -46,12 +47,12 @@ class Guard:
 
     def __call__(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function, timed, and silent from its part's first error on (it then returns None)."""
-        switched_off, clock = self._switched_off, time.thread_time
+        switched_off, clock, is_compiling = self.switched_off, time.thread_time, torch.compiler.is_compiling
 
         @wraps(function)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             # Inside a graph that is being compiled nothing of ours must remain.
-            if torch.compiler.is_compiling() or part in switched_off:
+            if is_compiling() or part in switched_off:
                 return None
             began = clock()
             self._depth += 1
@@ -72,12 +73,12 @@ class Guard:
 
     def switch_off(self, part: str, error: Exception) -> None:
         """Report an error of this part, and be silent about it from here on."""
-        self._switched_off.add(part)
+        self.switched_off.add(part)
         try:
             self._report(part, error)
         except Exception:
             # The record itself is what broke: there is nowhere left to say so, and training goes on.
-            self._switched_off.add("report")
+            self.switched_off.add("report")
 
 
 @cache

@@ -58,7 +58,7 @@ class NonFiniteHunt(ScriptObserver):
         if self._origin is not None or loss.device.type != "cpu" or loss.numel() == 0 or not is_plain(loss):
             return
         self._suspect, self._point = None, None
-        self._is_finite = not has_nonfinite(loss) if loss.numel() > 1 else math.isfinite(loss.item())
+        self._is_finite = math.isfinite(loss.item()) if loss.numel() == 1 else not has_nonfinite(loss)
         if not self._is_finite:
             self._origin = self._trace_loss(loss, step)
             self._let_go()
@@ -95,8 +95,10 @@ class NonFiniteHunt(ScriptObserver):
 
     def _prepare(self, loss: Tensor) -> None:
         """Hold what would tell of a singular derivative, as long as the graph lives."""
-        wiring, site = self._wiring, calling_site()
-        record = wiring.record
+        record = self._wiring.record
+        if record is None and not self._singular:
+            return
+        site = calling_site()
         if record is None:
             places = self._singular.get(site, ())
             held = [(singular, follow(loss, singular.place)) for singular in places]

@@ -195,7 +195,7 @@ class ScriptEvents:
         return found
 
     def _teller(self, event: str) -> Callable[..., None]:
-        guard = self._guard
+        guard, switched_off = self._guard, self._guard.switched_off
         told = [
             (_part(observer), getattr(observer, event))
             for observer in self._observers
@@ -204,19 +204,23 @@ class ScriptEvents:
         if not told:
             return _ignore
 
+        # At every step: what is looked up here is not looked up there.
+        is_grad_enabled, set_grad_enabled = torch.is_grad_enabled, torch._C._set_grad_enabled
+        disable = torch._C.DisableTorchFunction
+
         def tell(*args: Any) -> None:
-            with torch._C.DisableTorchFunction():
-                gradients = torch.is_grad_enabled()
-                torch._C._set_grad_enabled(False)
+            with disable():
+                gradients = is_grad_enabled()
+                set_grad_enabled(False)
                 try:
                     for part, each in told:
-                        if guard.is_on(part):
+                        if part not in switched_off:
                             try:
                                 each(*args)
                             except Exception as error:
                                 guard.switch_off(part, error)
                 finally:
-                    torch._C._set_grad_enabled(gradients)
+                    set_grad_enabled(gradients)
 
         return tell
 

@@ -72,8 +72,10 @@ class ScriptPlaces:
         """The innermost of them."""
         found: FrameType | None = None
         frame: FrameType | None = sys._getframe(1)
+        ranks = self._ranks
         while frame is not None:
-            rank = self._rank(frame.f_code.co_filename)
+            file = frame.f_code.co_filename
+            rank = ranks[file] if file in ranks else self._rank(file)
             if rank == 0:
                 return frame
             if rank == 1 and found is None:

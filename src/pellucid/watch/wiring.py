@@ -173,16 +173,18 @@ class ScriptWiring(ScriptObserver):
         """What leaves it; it is held until it is known what for."""
         if index < 0:
             return
-        returned = flat_tensors(output)
-        self._hold((args, kwargs), returned)
+        # Nearly always one tensor comes in and one goes out.
+        returned = [output] if type(output) is Tensor else flat_tensors(output)
+        given = [args[0]] if len(args) == 1 and not kwargs and type(args[0]) is Tensor else flat_tensors((args, kwargs))
+        self._hold(given, returned)
         if self.record is not None:
             self.record.leave(returned)
             if self._forwards:
                 self._forwards[-1].outputs = returned
                 self._forwards[-1].end = len(self.record.calls)
 
-    def _hold(self, given: Any, returned: list[Tensor]) -> None:
-        inputs = [tensor.detach() for tensor in flat_tensors(given)]
+    def _hold(self, given: list[Tensor], returned: list[Tensor]) -> None:
+        inputs = [tensor.detach() for tensor in given]
         outputs = [tensor.detach() for tensor in returned]
         self.held[self.forwards - 1] = HeldForward(inputs, outputs, calling_site(), self.context.step)
         if len(self.held) > _MOST_HELD:
@@ -192,7 +194,7 @@ class ScriptWiring(ScriptObserver):
         """Find the loss in what was recorded."""
         site = calling_site()
         line = self._by_site.get(site)
-        if self.record is None or not flat_tensors(loss):
+        if self.record is None:
             if line is None:
                 line = self._new_line((site,), loss, loss_node_kind(loss))
                 self._by_site[site] = line
