@@ -60,13 +60,21 @@ export function stepsDone(run: Pick<RunSummary, "step">, steps: Frame): number {
   return Math.max(run.step ?? 0, recorded);
 }
 
-/** What watching cost and how much it saw, in one line: as told at the end, or counted so far. */
+/** What watching cost, as told at the end, and how much it saw, in one line; the event itself tells more. */
 export function watchLine(steps: Frame, layers: Frame, events: Frame, running: boolean): string {
+  const seen = sampledLine(steps, layers, running);
   for (let row = events.rows - 1; row >= 0; row--) {
-    if (label(events, "kind", row) === "watch_cost") return formatSentence(label(events, "message", row));
+    if (label(events, "kind", row) !== "watch_cost") continue;
+    const cost = /^(?:\([^)]*\)|[^;(])*/.exec(label(events, "message", row))?.[0] ?? "";
+    return formatSentence([cost, seen].filter(Boolean).join("; "));
   }
+  return formatSentence(seen);
+}
+
+/** Nothing where the table of layers is thinned, so that looks cannot be counted. */
+function sampledLine(steps: Frame, layers: Frame, running: boolean): string {
   const all = stepsDone({ step: null }, steps);
   if (layers.rows === 0 || layers.sampled || all === 0) return "";
   const looks = Math.round(layers.rows / Math.max(1, distinct(layers, "layer").length));
-  return `Layers sampled at ${formatCount(looks)} of ${formatCount(all)} steps${running ? " so far" : ""}`;
+  return `layers sampled at ${formatCount(looks)} of ${formatCount(all)} steps${running ? " so far" : ""}`;
 }

@@ -49,8 +49,14 @@ describe("what was done and watched", () => {
     expect(watchLine(steps(20, 100, 0.1), layers, emptyFrame("events"), true)).toBe(
       "Layers sampled at 2 of 20 steps so far",
     );
-    const events = table("events", { step: [3] }, { kind: ["watch_cost"], message: ["the watch took 1 s (2%)"] });
-    expect(watchLine(steps(20, 100, 0.1), layers, events, false)).toBe("The watch took 1 s (2 %)");
+    const events = table(
+      "events",
+      { step: [3] },
+      { kind: ["watch_cost"], message: ["the watch took 1 s (2%; 0 s idle); more"] },
+    );
+    const cost = "The watch took 1 s (2 %; 0 s idle)";
+    expect(watchLine(steps(20, 100, 0.1), layers, events, false)).toBe(`${cost}; layers sampled at 2 of 20 steps`);
+    expect(watchLine(steps(20, 100, 0.1), emptyFrame("layers"), events, false)).toBe(cost);
     expect(watchLine(steps(20, 100, 0.1), emptyFrame("layers"), emptyFrame("events"), true)).toBe("");
   });
 });
