@@ -31,15 +31,15 @@ class Speechless(nn.Module):
         self.seen = x.sum().item()
 
 
-def train(model=None):
+def train(model=None, epochs=2, batch=8):
     torch.manual_seed(0)
     net = model if model is not None else nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
     speechless = Speechless()
     optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2)
-    loader = torch.utils.data.DataLoader(torch.randn(48, 4), batch_size=8, shuffle=True)
+    loader = torch.utils.data.DataLoader(torch.randn(48, 4), batch_size=batch, shuffle=True)
     losses = []
-    for epoch in range(2):
+    for epoch in range(epochs):
         for x in loader:
             loss = nn.functional.cross_entropy(net(x), (x.sum(1) > 0).long())
             optimizer.zero_grad()
@@ -190,12 +190,13 @@ def test_ten_thousand_modules(tmp_path):
     def work():
         torch.manual_seed(1)
         net = nn.Sequential(nn.Linear(4, 2), *(nn.Identity() for _ in range(10_000)))
-        return train(net)
+        return train(net, epochs=1, batch=24)
 
     expected = work()
     found, watch = watched(tmp_path, work)
     assert_same(found, expected)
-    assert len(open_run(watch.writer.path).result("watched_script").models[0].modules) == 10_002
+    script = open_run(watch.writer.path).result("watched_script")
+    assert (script.steps, len(script.models[0].modules)) == (2, 10_002)
 
 
 def test_weights_that_are_nowhere(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pellucid.store.run import open_run
+from pellucid.watch.launchers import watched_arguments
 
 SCRIPTS = Path(__file__).parent / "scripts"
 LOOPS = (
@@ -80,18 +81,42 @@ def test_a_framework_ends_with_the_same_bits(name, tmp_path):
 @pytest.mark.slow
 def test_two_processes_end_with_the_same_bits_and_each_writes_its_part(tmp_path):
     script = str(SCRIPTS / "several_processes.py")
-    watched = ["-m", "pellucid", "run", "--headless", "--runs-dir", str(tmp_path), script]
-    said = []
-    for words in ([script], watched):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        ranks = [_start(words, RANK=str(rank), LOCAL_RANK=str(rank), **shared) for rank in range(2)]
-        said.append([rank.communicate()[0].splitlines() for rank in ranks])
-        assert [rank.returncode for rank in ranks] == [0, 0]
-    plain, under_watch = said
-    assert [lines[:-1] for lines in under_watch] == plain
-    runs = [open_run(lines[-1]) for lines in under_watch]
-    assert runs[1].manifest.name == f"{runs[0].manifest.name}-rank1"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    ranks = [_start([script], RANK=str(rank), LOCAL_RANK=str(rank), **shared) for rank in range(2)]
+    plain = [rank.communicate()[0].splitlines() for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0]
+
+    spread = ["--standalone", "--nproc-per-node", "2", "--redirects", "3", "--log-dir", str(tmp_path / "log")]
+    watch = ["-m", "pellucid", "run", "--headless", "--runs-dir", str(tmp_path / "runs")]
+    launcher = _start([*watch, "-m", "torch.distributed.run", *spread, script])
+    _, error = launcher.communicate()
+    assert launcher.returncode == 0, error
+    said = [file.read_text().splitlines() for file in sorted((tmp_path / "log").rglob("stdout.log"))]
+    assert [lines[:-1] for lines in said] == plain
+    runs = [open_run(lines[-1]) for lines in said]
+    assert [run.manifest.name for run in runs] == ["several_processes", "several_processes-rank1"]
     assert all(run.result("watched_script").steps == 12 for run in runs)
+
+
+WATCH = ["pellucid", "run", "--budget", "0.03"]
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "changed"),
+    [
+        ("torchrun", "--nproc-per-node 2 train.py --lr 1 -m", "--nproc-per-node 2 -m WATCH train.py --lr 1 -m"),
+        ("/bin/torchrun", "--nnodes=1 -m pack.train a", "--nnodes=1 -m WATCH -m pack.train a"),
+        ("torch.distributed.run", "train.py", "-m WATCH train.py"),
+        ("torchrun", "--no-python --nnodes=1 train.sh", None),
+        ("torchrun", "--help", None),
+        ("accelerate", "launch --cpu train.py a", "launch --cpu -m WATCH train.py a"),
+        ("accelerate", "config", None),
+        ("train.py", "torchrun train.py", None),
+    ],
+)
+def test_launchers_are_told_to_watch_what_they_launch(target, given, changed):
+    found = watched_arguments(target, given.split(), WATCH[2:])
+    assert found == (None if changed is None else tuple(changed.replace("WATCH", " ".join(WATCH)).split()))

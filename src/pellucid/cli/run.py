@@ -62,6 +62,7 @@ def run_command(  # noqa: PLR0917  # one option each
         runs_dir=runs_dir,
         name=name,
         probe=probe,
+        headless=headless,
     )
     ending = launch(request)
     _tell(ending, headless=headless)

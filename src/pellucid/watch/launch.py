@@ -15,13 +15,14 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from pellucid.errors import SettingsError
 from pellucid.store.locations import default_runs_dir, is_uri
+from pellucid.watch.launchers import watched_arguments
 from pellucid.watch.replaced_sources import install_replaced_sources, read_replaced_sources
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class LaunchRequest:
         runs_dir: Where the run is made.
         name: What the run is called; '' means after the script.
         probe: Try things on copies of the model when the script has ended.
+        headless: Of several processes each says its run's path and no more.
     """
 
     target: str
@@ -57,6 +59,14 @@ class LaunchRequest:
     runs_dir: str | None = None
     name: str = ""
     probe: bool = False
+    headless: bool = False
+
+    def options(self) -> list[str]:
+        """As words of ``pellucid run``."""
+        given = {"--full": self.full, "--probe": self.probe, "--headless": self.headless}
+        named = ["--name", self.name] if self.name else []
+        flags = [word for word, on in given.items() if on]
+        return ["--budget", str(self.budget), "--runs-dir", _absolute(self.runs_dir), *named, *flags]
 
 
 @dataclass(frozen=True)
@@ -86,10 +96,14 @@ def launch(request: LaunchRequest) -> Ending:
         SettingsError: There is no such script or module.
     """
     texts = read_replaced_sources()
+    spread = watched_arguments(request.target, request.arguments, request.options())
+    if spread is not None:
+        request = replace(request, arguments=spread)
     target = _find(request, texts)
     install_replaced_sources(texts)
     session = _Session(request, target.file)
-    session.prepare()
+    if spread is None:  # a launcher has nothing to watch in itself
+        session.prepare()
     code, error = 0, None
     try:
         target.execute()
@@ -100,7 +114,8 @@ def launch(request: LaunchRequest) -> Ending:
         code = 1
         _show(raised)
     _join_threads()
-    session.finish(error)
+    if spread is None:
+        session.finish(error)
     return Ending(
         code=code, interrupted=isinstance(error, KeyboardInterrupt), run=session.location, problem=session.problem
     )
@@ -127,7 +142,7 @@ def _find(request: LaunchRequest, texts: Mapping[str, str]) -> _Target:
                 remedy="name a Python file, the command of an installed package, or a module with -m",
             )
         path = Path(found)
-        request = LaunchRequest(**{**vars(request), "target": found})
+        request = replace(request, target=found)
     # As python does: the folder of the file itself, where the name is a link.
     _arrange([request.target, *request.arguments], str(path.resolve().parent))
     return _Target(path.resolve(), lambda: _run_file(path, texts.get(str(path.resolve()))))

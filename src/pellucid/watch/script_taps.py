@@ -92,6 +92,10 @@ class TapsListener(Protocol):
         """It has been."""
         ...
 
+    def processes_start(self, arguments: Any) -> Any:
+        """By ``torch.multiprocessing.spawn``, each to be given these; answers what to give them."""
+        ...
+
     def warned(self, text: str, file: str, line: int) -> None:
         """A Python warning is shown."""
         ...
@@ -138,6 +142,8 @@ class Taps:
             (torch.export, "export"),
         ):
             self._replace(owner, name, self._unhooked)
+        for owner in (torch.multiprocessing, sys.modules["torch.multiprocessing.spawn"]):
+            self._replace(owner, "start_processes", self._start_processes)
         if hasattr(warnings, "_showwarnmsg_impl"):
             self._replace(warnings, "_showwarnmsg_impl", self._warn)
         for stream in (sys.stdout, sys.stderr):
@@ -314,6 +320,17 @@ class Taps:
 
         return unhooked
 
+    def _start_processes(self, function: Any) -> Any:
+        listener = self._listener
+
+        @wraps(function)
+        def start(fn: Any, args: Any = (), *rest: Any, **kwargs: Any) -> Any:
+            if listener.is_listening() and "fork" not in (*rest, kwargs.get("start_method")):
+                args = listener.processes_start(args) or args
+            return function(fn, args, *rest, **kwargs)
+
+        return start
+
     def _warn(self, function: Any) -> Any:
         listener = self._listener
 
@@ -370,6 +387,7 @@ TAPPED = (
     "compiled",
     "reading_begins",
     "reading_ends",
+    "processes_start",
     "warned",
     "written",
 )
@@ -405,6 +423,7 @@ class GuardedListener:
     compiled: Any
     reading_begins: Any
     reading_ends: Any
+    processes_start: Any
     warned: Any
     written: Any
 

@@ -31,6 +31,7 @@ from pellucid.watch.script_output import ScriptOutput
 from pellucid.watch.script_parts import ScriptParts, ScriptSettings
 from pellucid.watch.script_places import NOWHERE
 from pellucid.watch.script_taps import GuardedListener, Taps
+from pellucid.watch.spawned import ArgumentsUnderWatch
 from pellucid.watch.steps import StepRecorder
 
 __all__ = ["ScriptWatch"]
@@ -38,7 +39,7 @@ __all__ = ["ScriptWatch"]
 _PATIENCE_FOR_UPDATES = 64
 """Backward passes without an update before each counts as a step, although the script made an optimiser."""
 _LOOKS = 64
-"""What is looked at now and then is looked at in steps 0, 1, 2, 4 …, and at every so manieth part of the run."""
+"""What is looked at now and then is looked at in so many first steps, and then in steps 64, 128, 256 …"""
 _FIRST_SAVE_S = 10.0
 
 
@@ -99,7 +100,7 @@ class ScriptWatch(ScriptParts):
         self._stepped: set[int] = set()
         self._in_closure = False
         self._open_by_hand: _ByHand | None = None
-        self._next_look = 0
+        self._is_look = True  # what is looked at now and then is looked at in this step
         self._saved_s = 0.0
         self._began_s = time.perf_counter()
 
@@ -334,8 +335,7 @@ class ScriptWatch(ScriptParts):
         self._output.step = self.step
         self._layers.earn(duration_s)
         self._learning.step_ends()
-        if self._is_look:
-            self._next_look = max(self.step, self.step * (_LOOKS + 1) // _LOOKS)
+        self._is_look = self.settings.full or self.step < _LOOKS or self.step & (self.step - 1) == 0
         self._learning.step_begins(self.step)
         if not self.learning:
             self._look_everywhere(False)
@@ -343,11 +343,6 @@ class ScriptWatch(ScriptParts):
         if self.step == 3 or now_s > max(_FIRST_SAVE_S, 2 * self._saved_s):
             self._saved_s = now_s if self.step != 3 else self._saved_s
             self.guard("record", self._save)("running", "", NOWHERE)
-
-    @property
-    def _is_look(self) -> bool:
-        """Whether what is looked at now and then is looked at in this step."""
-        return self.settings.full or self.step & (self.step - 1) == 0 or self.step >= self._next_look
 
     # What else torch tells: see TapsListener
 
@@ -404,6 +399,11 @@ class ScriptWatch(ScriptParts):
     def reading_ends(self) -> None:
         """It has been."""
         self._forwards.resume()
+
+    def processes_start(self, arguments: Any) -> Any:
+        """By ``torch.multiprocessing.spawn``: each is watched."""
+        self._event("processes", "the script started processes that train; each writes a run of its own")
+        return ArgumentsUnderWatch.of(arguments, self.settings)
 
     def written(self, text: str) -> None:
         """To standard output or error."""
