@@ -437,7 +437,8 @@ class ScriptWatch(ScriptParts):
         if self._book.records:
             first = self._book.records[0]
             total = sum(p.tensor.numel() for p in first.parameters)
-            self.writer.update(model=first.name, parameters=total, epoch=self._epochs.now, step=self.step)
+            epoch = self._epochs.count() if ended == "finished" else self._epochs.now  # those that are over
+            self.writer.update(model=first.name, parameters=total, epoch=epoch, step=self.step)
         if ended != "running":
             self._book.drop_passing()
         self.writer.put_result("watched_script", self.describe(ended, error, place))
