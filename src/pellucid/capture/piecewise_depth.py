@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
+from threading import Lock
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ __all__ = ["DepthFirst"]
 _NUMBERS = 1 << 18
 """How many numbers of states an operation is given at once."""
 
-_ROOM = 1 << 22
+_ROOM = 1 << 19
 """How many numbers the states of a patch may have before it is taken apart."""
 
 _PATCHES = 4
@@ -63,6 +64,7 @@ class DepthFirst:
     ) -> None:
         self.kinks = resumable.program.kinks
         self._scales, self._extent, self._max_cells, self._workers = scales, extent, max_cells, workers
+        self._memory = _Memory()
         self._outputs = resumable.sizes[-1] if outputs else 0
         self._sizes = resumable.sizes
         self._free: SimpleQueue[ResumableProgram] = SimpleQueue()
@@ -89,12 +91,14 @@ class DepthFirst:
             if state.size > _ROOM and mesh.cells >= _PATCHES * _LEAST:
                 rest = self._in_patches(mesh, state, kink, workers)
                 welded, unclear = welded + rest.welded, unclear + rest.unclear
+                self._memory.give(state)
                 shared.append(rest.welded_between)
                 parents, words = [*parents, *rest.parents], [*words, *rest.words]
                 return Deepened(rest.mesh, parents, words, rest.values, welded, unclear, np.concatenate(shared))
             found = self._divide(mesh, state, kink)
             shared.append(np.repeat(mesh.edge_kink, found.welded_on))
-            state = self._carry(state, found, kink)
+            state, before = self._carry(state, found, kink), state
+            self._memory.give(before)
             mesh, kink = found.mesh, kink + 1
             parents.append(found.parent)
             words.append(found.words)
@@ -116,10 +120,11 @@ class DepthFirst:
     def _carry(self, state: np.ndarray, found: Division, kink: int) -> np.ndarray:
         """The states before the next kink, or the outputs, at old and new vertices."""
         size = self._sizes[kink + 1] if kink + 1 < len(self.kinks) else self._outputs
-        after = np.empty((len(state) + len(found.share), size))
+        rows, last = len(state) + len(found.share), kink + 1 == len(self.kinks)
         if not size:
-            return after
-        new = np.empty((len(found.share), state.shape[1]))
+            return np.empty((rows, size))
+        after = np.empty((rows, size)) if last else self._memory.take(rows, size)
+        new = self._memory.take(len(found.share), state.shape[1])
         carry_along(state, found.between, found.share, new)
         step = max(256, _NUMBERS // state.shape[1])
         for given, first in ((state, 0), (new, len(state))):
@@ -128,6 +133,7 @@ class DepthFirst:
                 after[first + start : first + start + len(part)] = self._with_a_network(
                     lambda network, part=part: network.advance(part, kink, kink + 1)
                 ).numpy()
+        self._memory.give(new)
         return after
 
     def _with_a_network(self, what: Callable[[ResumableProgram], Tensor]) -> Tensor:
@@ -144,7 +150,9 @@ class DepthFirst:
         patches = take_patches(mesh, count)
 
         def deepen(patch: Patch) -> Deepened:
-            return self._deepen(patch.mesh, state[patch.vertices], kink, 1)
+            own = self._memory.take(len(patch.vertices), state.shape[1])
+            np.take(state, patch.vertices, axis=0, out=own, mode="clip")
+            return self._deepen(patch.mesh, own, kink, 1)
 
         for patch, found in zip(patches, _each(deepen, patches, workers), strict=True):
             if join.cells + found.mesh.cells > self._max_cells:
@@ -157,6 +165,33 @@ class DepthFirst:
         return join.whole()
 
 
+class _Memory:
+    """Hands out arrays again and again: an allocator keeps far more of them than are in use when threads free them."""
+
+    def __init__(self) -> None:
+        self._free: list[np.ndarray] = []
+        self._lock = Lock()
+
+    def take(self, rows: int, size: int) -> np.ndarray:
+        """An array whose numbers are any."""
+        needed = rows * size
+        with self._lock:
+            fitting = [one for one in self._free if len(one) >= needed]
+            best = min(fitting, key=len, default=None)
+            if best is not None:
+                self._free = [one for one in self._free if one is not best]
+        if best is None:
+            best = np.empty(1 << max(needed - 1, 0).bit_length())
+        return best[:needed].reshape(rows, size)
+
+    def give(self, array: np.ndarray) -> None:
+        """Take an array back; a very large one, or one that came from elsewhere, is let go."""
+        whole = array.base
+        if isinstance(whole, np.ndarray) and whole.base is None and whole.ndim == 1 and len(whole) <= 4 * _ROOM:
+            with self._lock:
+                self._free.append(whole)
+
+
 def _each(what: Callable[[Patch], Deepened], patches: Sequence[Patch], workers: int) -> Iterator[Deepened]:
     """The results in order, as many at once as there are workers, and no more ahead than that."""
     if workers == 1:
@@ -167,7 +202,7 @@ def _each(what: Callable[[Patch], Deepened], patches: Sequence[Patch], workers: 
         try:
             for patch in patches:
                 coming.append(pool.submit(what, patch))
-                if len(coming) > 2 * workers:
+                if len(coming) > workers:
                     yield coming.popleft().result()
             while coming:
                 yield coming.popleft().result()

@@ -181,8 +181,8 @@ class _Dividing:
         self.tolerance, self.weld = scale * _ROUNDING, extent * _ROUNDING
         self.units, self.width = len(scale), max(1, -(-len(scale) // 64))
         edges, self.most = len(mesh.edge_kink), max(max_cells, 2 * mesh.cells) + 1024
-        # Pages that are never written take no memory.
-        most = self.most
+        # Pages that are never written take no memory; large arrays go back to the system at once.
+        self.most = most = max(self.most, 1 << 23)
         self.cuts = _Cuts(
             np.full(edges, -1, np.int32), np.empty(edges, np.int32), np.zeros(edges, np.int32),
             np.empty(edges, np.int32), np.empty(edges, np.int32),

@@ -130,9 +130,11 @@ class PatchJoin:
     def __init__(self, mesh: PlanarMesh, divisions: int, outputs: int, most: int) -> None:
         self.mesh, self._code = mesh, _code_of(mesh)
         edges = len(mesh.edge_kink)
-        # Pages that are never written take no memory.
+        # Pages that are never written take no memory; large arrays go back to the system at once.
+        most = max(most, 1 << 23)
         self._xy, self._values = np.empty((2 * most, 2)), np.empty((2 * most, outputs))
-        self._ring_start = np.zeros(most + 1, np.int32)
+        self._ring_start = np.empty(most + 1, np.int32)
+        self._ring_start[0] = 0
         self._ring_vertex, self._ring_edge = np.empty(6 * most, np.int32), np.empty(6 * most, np.int32)
         self._edge_vertex, self._edge_cell = np.empty((3 * most, 2), np.int32), np.empty((3 * most, 2), np.int32)
         self._edge_kink = np.empty(3 * most, np.int32)
