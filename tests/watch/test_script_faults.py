@@ -219,3 +219,18 @@ def test_one_line_watches_from_within(tmp_path, expected):
     watch.stop()
     assert_same(found, expected)
     assert open_run(watch.writer.path).result("watched_script").steps == 12
+
+
+def test_an_optimizer_that_was_there_before_is_counted_as_one(tmp_path):
+    net = nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+    def work():
+        for _ in range(4):
+            optimizer.zero_grad()
+            net(torch.ones(2, 3)).sum().backward()
+            optimizer.step()
+
+    script = open_run(watched(tmp_path, work)[1].writer.path).result("watched_script")
+    assert script.steps == 4
+    assert [each.steps for each in script.optimizers] == [4]

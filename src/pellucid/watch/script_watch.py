@@ -287,6 +287,7 @@ class ScriptWatch(ScriptParts):
     def _update_begins(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not self.is_listening():
             return
+        self._open_by_hand = None  # an optimiser older than the watch: what followed the backward pass was its update
         index = self._optimizers.index_of(optimizer)
         self._in_closure = (args[1] if len(args) > 1 else kwargs.get("closure")) is not None
         if not self._in_closure:
