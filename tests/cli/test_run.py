@@ -1,11 +1,14 @@
 """``pellucid run``: a script behaves as under python, whatever it does, and leaves a run that opens."""
 
+import http.client
 import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 
 import pytest
 
@@ -42,7 +45,7 @@ def start(words, folder, **more):
 class Both:
     """What a script does under python and under watch."""
 
-    def __init__(self, folder, source, *arguments, name="train.py", words=None, **more):
+    def __init__(self, folder, source, *arguments, name="train.py", words=None, run=None, **more):
         (folder / name).write_text(textwrap.dedent(source))
         words = words or [name]
         plain = start([*words, *arguments], folder, **more)
@@ -52,7 +55,7 @@ class Both:
         said, self.watched_error = watched.communicate()
         self.codes = plain.returncode, watched.returncode
         self.watched = said
-        runs = list_runs(folder / "runs")
+        runs = [each for each in list_runs(folder / "runs") if run in (None, each.name)]
         self.run = open_run(folder / "runs" / runs[0].id) if runs else None
         if self.run is not None and said.endswith(f"{self.run.location}\n"):
             self.watched = said.removesuffix(f"{self.run.location}\n")
@@ -169,7 +172,7 @@ def test_a_signal_ends_a_script_as_under_python(tmp_path, number, ended):
     assert both.run.result("watched_script").ended == ended
 
 
-def test_children_train_by_themselves_and_write_nothing(tmp_path):
+def test_children_train_by_themselves_and_those_that_torch_spawns_are_watched(tmp_path):
     source = f"""
 import multiprocessing, os, sys
 {TRAIN}
@@ -177,20 +180,63 @@ def child(seed):
     torch.manual_seed(seed)
     train(7)
     return float(net.weight.sum()), len(net._forward_hooks), torch.autograd.backward.__module__
+def rank(number, steps):
+    train(steps)
+    if steps == 4:
+        raise ValueError("no more")
 if __name__ == "__main__":
     print(len(net._forward_hooks) >= 0)
-    for way in ("fork", "spawn"):
-        with multiprocessing.get_context(way).Pool(1) as pool:
-            print(way, pool.map(child, [3])[0][1:])
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        print(pool.map(child, [3])[0][1:])
     if not (pid := os.fork()):
         train(3)
         os._exit(0)
     print(os.waitpid(pid, 0)[1])
+    torch.multiprocessing.spawn(rank, (6,), nprocs=2)
+    try:
+        torch.multiprocessing.spawn(rank, (4,))
+    except torch.multiprocessing.ProcessRaisedException as error:
+        print(str(error).replace("module/", ""))
 """
-    run = Both(tmp_path, source).is_same()
-    assert run.result("watched_script").steps == 5
-    assert run.table("steps").num_rows == 5
-    assert len(list_runs(tmp_path / "runs")) == 1
+    both = Both(tmp_path, source, run="train")
+    script = both.is_same().result("watched_script")
+    assert script.steps == 5
+    assert both.run.table("steps").num_rows == 5
+    found = [open_run(tmp_path / "runs" / each.id) for each in list_runs(tmp_path / "runs")]
+    assert sorted(run.manifest.name for run in found) == ["train", *["train-process0"] * 2, "train-process1"]
+    ends = {(run.manifest.name, each.ended, each.steps) for run in found if (each := run.result("watched_script"))}
+    assert ends >= {("train-process1", "finished", 6), ("train-process0", "failed", 4)}
+
+
+def test_a_script_goes_on_when_the_app_is_killed(tmp_path):
+    source = f"""
+import pathlib, time
+{TRAIN.replace("import torch", "import torch; torch.manual_seed(0)")}
+while not pathlib.Path("killed").exists():
+    time.sleep(0.05)
+train(7)
+print(net.weight.tolist())
+"""
+    (tmp_path / "runs").mkdir()
+    words = ["-m", "pellucid", "open", "--headless", "--json", "--port", "0", "--runs-dir", "runs"]
+    app = start(words, tmp_path)
+
+    def kill():
+        said = json.loads(app.stdout.readline())
+        page = http.client.HTTPConnection("127.0.0.1", said["port"], timeout=20)
+        page.request("GET", "/")
+        page.getresponse()
+        while not list_runs(tmp_path / "runs"):
+            time.sleep(0.05)
+        app.kill()
+        app.communicate()
+        (tmp_path / "killed").touch()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    both = Both(tmp_path, source)
+    killer.join()
+    assert both.is_same().result("watched_script").steps == 12
 
 
 def test_weights_that_are_never_changed_are_told(tmp_path):
