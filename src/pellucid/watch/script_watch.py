@@ -6,6 +6,7 @@ import math
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from weakref import ref
@@ -39,7 +40,9 @@ __all__ = ["ScriptWatch"]
 _PATIENCE_FOR_UPDATES = 64
 """Backward passes without an update before each counts as a step, although the script made an optimiser."""
 _LOOKS = 64
-"""What is looked at now and then is looked at in so many first steps, and then in steps 64, 128, 256 …"""
+"""What is looked at now and then is looked at in so many first steps, and in steps 0, 1, 2, 4, 8 …"""
+_LOOKS_ALLOWANCE_S = 0.1
+"""Once these looks have taken so long, only the latter are left."""
 _FIRST_SAVE_S = 10.0
 
 
@@ -100,6 +103,7 @@ class ScriptWatch(ScriptParts):
         self._stepped: set[int] = set()
         self._in_closure = False
         self._open_by_hand: _ByHand | None = None
+        self._looks_s = 0.0
         self._is_look = True  # what is looked at now and then is looked at in this step
         self._saved_s = 0.0
         self._began_s = time.perf_counter()
@@ -244,11 +248,11 @@ class ScriptWatch(ScriptParts):
                 self._book.begin(index)
         if self._backwards == 1:
             if self._is_look:
-                self._optimizers.look_whether_clear()
+                self._look(self._optimizers.look_whether_clear)
             else:
                 self._optimizers.forget_whether_clear()
         if self.learning or self._is_look:
-            self._see_leaves(tensor)
+            self._look(self._see_leaves, tensor)
         self._loaders.note_training()
         self._events.backward_begins(tensor, self.step)
 
@@ -267,6 +271,12 @@ class ScriptWatch(ScriptParts):
             self._see_gradients(self._open_by_hand)
             self._layers.before_update(list(range(len(self._book.records))))
             self._events.update_begins(None, self.step)
+
+    def _look(self, look: Callable[..., None], *given: Any) -> None:
+        """Look, and keep account of it."""
+        began = time.thread_time()
+        look(*given)
+        self._looks_s += time.thread_time() - began
 
     def _is_by_hand(self) -> bool:
         if self.updates or self._in_closure:
@@ -299,7 +309,7 @@ class ScriptWatch(ScriptParts):
             self._see_gradients(optimizer, fast=self._layers.fast)
             self._layers.norm_taken()
         if self._is_look:
-            self._look_at_gradients()
+            self._look(self._look_at_gradients)
         self._layers.before_update(self._moved_by(index))
         self._events.update_begins(optimizer, self.step)
 
@@ -336,7 +346,8 @@ class ScriptWatch(ScriptParts):
         self._output.step = self.step
         self._layers.earn(duration_s)
         self._learning.step_ends()
-        self._is_look = self.settings.full or self.step < _LOOKS or self.step & (self.step - 1) == 0
+        is_early = self.step < _LOOKS and self._looks_s < _LOOKS_ALLOWANCE_S
+        self._is_look = self.settings.full or is_early or self.step & (self.step - 1) == 0
         self._learning.step_begins(self.step)
         if not self.learning:
             self._look_everywhere(False)
