@@ -53,3 +53,12 @@ export function verdictOf(findings: readonly Finding[]): { readonly tone: Tone; 
     };
   return { tone: "good", title: "Healthy: nothing was found that spoils this training" };
 }
+
+/** From the least to the largest finite value with a little room; undefined where there are none. */
+export function reachOf(values: readonly number[]): readonly [number, number] | undefined {
+  const finite = values.filter(Number.isFinite);
+  if (!finite.length) return undefined;
+  const [low, high] = [Math.min(...finite), Math.max(...finite)];
+  const room = (high - low || Math.abs(high) || 1) * 0.06;
+  return [low - room, high + room];
+}
