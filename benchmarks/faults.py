@@ -24,6 +24,8 @@ from pellucid.store.run import open_run
 
 AT_ONCE = 2
 LONGEST_S = 180
+BY_HAND = "\n## Scripts held out\n"
+"""Where the part of the document begins that is written by hand, and kept."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,9 @@ def main() -> None:
         print(f"first {sum(p == 1 for p in places)}/{len(places)}, first three {three}/{len(places)}", end="; ")
     print(f"false faults {false}/{len(sound)}")
     if given.document is not None:
-        given.document.write_text(document(scripts, told), encoding="utf-8")
+        before = given.document.read_text(encoding="utf-8") if given.document.is_file() else ""
+        kept = BY_HAND + before.partition(BY_HAND)[2] if BY_HAND in before else ""
+        given.document.write_text(document(scripts, told) + kept, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Information of the test data enters training: the reported figure is better than an honest one.
 
 Four signs, by strength: an input column that is the target itself; held-out rows that stand among the training rows
-(a fifth of every evaluated batch, where the script speaks of a test set); windows of a series, parted at random,
+(a fifth of every evaluated batch, where the script speaks of a test set; or all of them, where the line that
+evaluates names held-out data); windows of a series, parted at random,
 that overlap by all but one place; and features chosen, or examples multiplied, on all the data before the split, in
 the source. A scaler fitted before the split leaks next to nothing and is a note.
 """
@@ -9,11 +10,12 @@ the source. A scaler fitted before the split leaks next to nothing and is a note
 from __future__ import annotations
 
 import ast
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pellucid.diagnosis.augmenting import held_out_name
+from pellucid.diagnosis.augmenting import held_out_name, train_name
 from pellucid.diagnosis.edits import trees
 from pellucid.diagnosis.phases import flat_rows
 from pellucid.diagnosis.rule import Rule, figure, make_finding
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["RULE", "find"]
 
 _REPEATED = 0.2
+_ALL = 0.98
+"""Of every evaluated batch: it may be the training part itself that is evaluated."""
 _LEAST_COLUMNS = 3
 _LEAST_DISTINCT = 0.8
 """Of the rows: with fewer distinct ones the same row comes twice by itself."""
@@ -130,7 +134,26 @@ def _shared(evidence: Evidence) -> float:
         if len(np.unique(rows[mine], axis=0)) < _LEAST_DISTINCT * mine.sum():
             return 0.0
         shares.append(float(both.repeated[mine].mean()))
-    return min(shares) if shares and min(shares) < 0.98 else 0.0
+    if not shares or (min(shares) >= _ALL and not _evaluates_held_out(evidence)):
+        return 0.0
+    return min(shares)
+
+
+def _evaluates_held_out(evidence: Evidence) -> bool:
+    """Whether what is evaluated goes by the name of held-out data, by that alone, and by no other line."""
+    lines = {one.place.text for one in evidence.script.loaders if not one.trained and one.passes > 0}
+    if not lines:
+        lines = {
+            call.place.text
+            for call in evidence.calls(phase="evaluation")
+            if any(facts.origin == "input" for facts in call.inputs)
+        }
+    return bool(lines) and all(_names_held_out(line) for line in lines)
+
+
+def _names_held_out(line: str) -> bool:
+    words = [word for word in re.findall(r"[A-Za-z_]\w*", line.rpartition(" in ")[2]) if len(word) > 2]  # xb: any batch
+    return any(held_out_name(word) for word in words) and not any(train_name(word) for word in words)
 
 
 def _overlapping(evidence: Evidence) -> float:

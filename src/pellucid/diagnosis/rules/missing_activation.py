@@ -1,7 +1,7 @@
 """No non-linearity between layers with weights: together they are one linear map.
 Followed along the recorded calls, from each layer's input back to the layer that made it. What a stack may leave out by
 design is spared: a narrow layer between two wide ones (a code, a low-rank factor), grouped convolutions in front of
-pointwise ones, and layers whose input is a product of two activations.
+pointwise ones, layers whose input is a product of two activations, and a stem that a residual path takes as well.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ _PASSED = VIEWS | {
     *("adaptive_avg_pool1d", "adaptive_avg_pool2d", "sum", "pad", "interpolate", "pixel_shuffle", "identity"),
 }
 """Linear in their input: what lies behind them still counts as the layer before."""
+
+_JOINS = ("mul", "div", "add", "sub", "cat")
+"""What a gate, a residual or a bypass joins two activations by."""
 
 _WELL = 0.9
 """Of the way to what can be reached: a linear network that comes so far was enough."""
@@ -86,7 +89,7 @@ def _back_to_back(evidence: Evidence) -> Finding | None:
     if len(layers) < 2:
         return None
     pairs = [(before, call) for call in layers for before in _layers_before(wiring, call)]
-    wide = [(before, call) for before, call in pairs if not _is_by_design(before, call)]
+    wide = [(before, call) for before, call in pairs if not _is_by_design(wiring, before, call)]
     whole = not any(call.function in NONLINEAR and call.reaches_loss and call.module for call in wiring.calls) and not (
         any(
             call.function in NONLINEAR and call.reaches_loss and _between(wiring, call, layers) for call in wiring.calls
@@ -134,7 +137,7 @@ def _is_layer(call: ScriptCall) -> bool:
 
 def _layers_before(wiring: Wiring, call: ScriptCall) -> list[ScriptCall]:
     def passes(fed: ScriptCall) -> bool:
-        if fed.function in ("mul", "div", "add", "sub", "cat"):  # of two activations: a gate, a residual, a bypass
+        if fed.function in _JOINS:  # of two activations: a gate, a residual, a bypass
             live = [
                 facts for facts in fed.inputs if facts.origin in ("activation", "input") and math.prod(facts.shape) > 1
             ]
@@ -157,8 +160,10 @@ def _width(call: ScriptCall, output: bool) -> int:
     return facts.shape[axis]
 
 
-def _is_by_design(before: ScriptCall, call: ScriptCall) -> bool:
-    """A narrow code between two wider layers; a grouped convolution."""
+def _is_by_design(wiring: Wiring, before: ScriptCall, call: ScriptCall) -> bool:
+    """A narrow code between two wider layers; a grouped convolution; a stem that is also carried past the next layer."""
+    if any(user.function in _JOINS for user in wiring.users(before) if user is not call and user.reaches_loss):
+        return len(wiring.users(before)) > 1
     if before.function.startswith("conv_transpose"):
         return True  # it enlarges, and what follows mixes
     groups = before.settings.get("groups", 1)

@@ -3,7 +3,7 @@
 Weights are symmetric when no entry differs between units (standard deviation over units exactly 0, Goodfellow et
 al. 2016, §8.4). The last layer may start so, and any weight whose units part later (the B of LoRA, the zero start
 of a residual branch); what counts is a hidden layer that is still symmetric, or of which no later sight is to be
-had.
+had. In ``x @ w`` the units are the columns: they stay equal where the next weight starts constant as well.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def find(evidence: Evidence) -> Finding | None:
         "symmetric_init",
         severity="fault",
         certainty=0.97,
-        title=f"All {parameter.shape[0]} units of {parameter.module or parameter.name} start "
+        title=f"All {_units(evidence, parameter)} units of {parameter.module or parameter.name} start "
         "with the same weights and stay equal",
         place=place,
         layer=parameter.module,
@@ -83,7 +83,40 @@ def _is_last(evidence: Evidence, parameter: ScriptParameter) -> bool:
     return weights[-1].name == parameter.name
 
 
+def _is_applied_from_the_right(evidence: Evidence, parameter: ScriptParameter) -> bool:
+    """Whether it is an (inputs, units) matrix of ``x @ w``, whose units are its columns."""
+    return any(
+        len(call.inputs) > 1 and call.inputs[1].origin == "parameter" and call.inputs[1].shape == parameter.shape
+        for call in evidence.calls("matmul", "mm", phase="train")
+    )
+
+
+def _units(evidence: Evidence, parameter: ScriptParameter) -> int:
+    return parameter.shape[1 if _is_applied_from_the_right(evidence, parameter) else 0]
+
+
+def _is_constant(parameter: ScriptParameter) -> bool:
+    return parameter.initial_std <= _TINY * abs(parameter.initial_mean)
+
+
+def _columns_stay(evidence: Evidence, parameter: ScriptParameter) -> bool:
+    """Whether columns are equal for ever: they start so, and the next weight hands each the same gradient."""
+    following = [
+        other
+        for _, other in evidence.parameters()
+        if len(other.shape) == 2 and other.shape[0] == parameter.shape[1] and other.name != parameter.name
+    ]
+    return (
+        len(parameter.shape) == 2
+        and _is_constant(parameter)
+        and any(_is_constant(other) for other in following)
+        and _is_applied_from_the_right(evidence, parameter)
+    )
+
+
 def _parted(evidence: Evidence, parameter: ScriptParameter) -> bool:
+    if _columns_stay(evidence, parameter):
+        return False  # what is watched are its rows, which differ as the inputs do
     series = evidence.series("train", f"layer:{parameter.module}", "unit_spread").finite
     if not len(series):
         return False
