@@ -7,6 +7,7 @@ a folder that keeps the runs longer.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,8 +28,10 @@ Told = dict[str, tuple[Script, Diagnosis]]
 
 
 def diagnose_all(scripts: list[Script], runs: Path) -> Told:
-    """Every script run, two at a time, and diagnosed."""
-    with ThreadPoolExecutor(2) as pool:
+    """Every script run, two at a time, and diagnosed; of several test processes one runs them, for all."""
+    runs.mkdir(parents=True, exist_ok=True)
+    with (runs / "lock").open("w") as lock, ThreadPoolExecutor(2) as pool:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         folders = list(pool.map(lambda script: run_script(script, runs, fresh=False, data=DATA), scripts))
     return {script.name: (script, judge(script, folder)) for script, folder in zip(scripts, folders, strict=True)}
 
@@ -36,7 +39,10 @@ def diagnose_all(scripts: list[Script], runs: Path) -> Told:
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     kept = os.environ.get("PELLUCID_FAULT_RUNS")
-    return Path(kept) if kept else tmp_path_factory.mktemp("fault_runs")
+    if kept:
+        return Path(kept)
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "fault_runs"
 
 
 @pytest.fixture(scope="session")
