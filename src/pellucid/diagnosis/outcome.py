@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pellucid.diagnosis.evidence import Evidence
     from pellucid.results.watched_script import ExamplesSeen, ScriptLoss
 
-__all__ = ["Outcome", "Task", "judge_outcome", "score_rows"]
+__all__ = ["Outcome", "Task", "judge_outcome", "score_rows", "targets_are_made"]
 
 Task = Literal["classes", "binary", "labels", "regression", "other"]
 
@@ -23,6 +23,9 @@ _CLASS_LOSSES = ("cross_entropy", "nll")
 _BINARY_LOSSES = ("bce", "bce_with_logits")
 _LATE = 0.75
 """Examples seen after this share of the steps say what the network can do at the end."""
+
+_REAL_OR_NOT = 3
+"""Distinct targets of an adversarial pair: drawn, real, and real as the generator wants it (0, 0.9, 1)."""
 
 _POOR = 0.7
 """Of the way from chance to what a forest of trees reaches: below, a network has not learned what the data offer.
@@ -169,6 +172,15 @@ class Outcome:
 def judge_outcome(evidence: Evidence) -> Outcome:
     """How well a run came out; every judgement is made when it is first asked for."""
     return Outcome(evidence)
+
+
+def targets_are_made(evidence: Evidence) -> bool:
+    """Whether an adversarial pair makes its targets up: a number for what is real and one for what is drawn."""
+    seen = evidence.examples("train")
+    if seen is None or not len(seen.targets) or len(evidence.script.optimizers) < 2 or len(evidence.trained_models) < 2:
+        return False
+    targets = np.asarray(seen.targets, dtype=np.float64).reshape(len(seen.targets), -1)
+    return targets.shape[1] == 1 and len(np.unique(targets)) <= _REAL_OR_NOT
 
 
 def score_rows(task: Task, predictions: np.ndarray, targets: np.ndarray) -> float:

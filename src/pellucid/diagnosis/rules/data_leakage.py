@@ -31,6 +31,8 @@ __all__ = ["RULE", "find"]
 _REPEATED = 0.2
 _ALL = 0.98
 """Of every evaluated batch: it may be the training part itself that is evaluated."""
+_BESIDE = 0.3
+"""Of an evaluated batch, among the rows kept of the batch trained on at that step."""
 _LEAST_COLUMNS = 3
 _LEAST_DISTINCT = 0.8
 """Of the rows: with fewer distinct ones the same row comes twice by itself."""
@@ -127,16 +129,44 @@ def _shared(evidence: Evidence) -> float:
     if rows.shape[1] < _LEAST_COLUMNS:
         return 0.0
     shares = []
+    known, trained = _rows_by_step(both.train), _trained_lines(evidence)
+    doubtful = any(trained.values())  # of steps whose lines are not known
     for batch in np.unique(seen.batch):
         mine = seen.batch == batch
-        if mine.sum() < 8:
+        step = int(seen.step[mine][0])
+        if mine.sum() < 8 or trained.get(step, doubtful):
             continue
+        beside = known.get(step, set()) | known.get(step - 1, set())
+        if np.mean([row.tobytes() in beside for row in rows[mine]]) > _BESIDE:
+            continue  # a teacher's or a frozen trunk's look at the very batch that is trained on
         if len(np.unique(rows[mine], axis=0)) < _LEAST_DISTINCT * mine.sum():
             return 0.0
         shares.append(float(both.repeated[mine].mean()))
     if not shares or (min(shares) >= _ALL and not _evaluates_held_out(evidence)):
         return 0.0
     return min(shares)
+
+
+def _rows_by_step(seen: ExamplesSeen | None) -> dict[int, set[bytes]]:
+    found: dict[int, set[bytes]] = {}
+    if seen is not None:
+        for step, row in zip(seen.step, flat_rows(seen), strict=True):
+            found.setdefault(int(step), set()).add(row.tobytes())
+    return found
+
+
+def _trained_lines(evidence: Evidence) -> dict[int, bool]:
+    """Steps of which the lines that evaluate are known, and whether they name training data and no held-out data."""
+    lines: dict[int, list[str]] = {}
+    for call in evidence.calls(phase="evaluation"):
+        if any(facts.origin == "input" for facts in call.inputs):
+            lines.setdefault(call.step, []).append(call.place.text)
+    return {step: _names_training(" ".join(texts)) for step, texts in lines.items()}
+
+
+def _names_training(text: str) -> bool:
+    words = [word for word in re.findall(r"[A-Za-z_]\w*", text) if len(word) > 2]
+    return any(train_name(word) for word in words) and not any(held_out_name(word) for word in words)
 
 
 def _evaluates_held_out(evidence: Evidence) -> bool:

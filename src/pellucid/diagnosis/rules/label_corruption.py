@@ -12,6 +12,7 @@ import math
 from typing import TYPE_CHECKING
 
 from pellucid.diagnosis.augmenting import augmentations
+from pellucid.diagnosis.outcome import targets_are_made
 from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def find(evidence: Evidence) -> Finding | None:
     """Training labels that cannot be predicted from the inputs."""
     outcome, seen = evidence.outcome, evidence.examples("train")
     if seen is None or seen.tokens or outcome.task == "other" or len(seen.targets) < _LEAST_ROWS:
+        return None
+    if targets_are_made(evidence):
         return None
     reference, chance = outcome.reachable, outcome.chance
     if not math.isfinite(reference) or not math.isfinite(chance) or chance > _MOST_CHANCE:

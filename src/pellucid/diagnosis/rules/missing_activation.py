@@ -161,7 +161,7 @@ def _width(call: ScriptCall, output: bool) -> int:
 
 
 def _is_by_design(wiring: Wiring, before: ScriptCall, call: ScriptCall) -> bool:
-    """A narrow code between two wider layers; a grouped convolution; a stem that is also carried past the next layer."""
+    """A narrow code between two wider layers; a grouped convolution; a stem also carried past the next layer."""
     if any(user.function in _JOINS for user in wiring.users(before) if user is not call and user.reaches_loss):
         return len(wiring.users(before)) > 1
     if before.function.startswith("conv_transpose"):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pellucid.diagnosis.edits import trees
+from pellucid.diagnosis.outcome import targets_are_made
 from pellucid.diagnosis.rivals import ending
 from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
 from pellucid.results.diagnosis import LineChange
@@ -34,7 +35,7 @@ _NAN = float("nan")
 def find(evidence: Evidence) -> Finding | None:
     """Batches whose targets differ more from each other than within."""
     seen = evidence.examples("train")
-    if seen is None or not len(seen.targets):
+    if seen is None or not len(seen.targets) or targets_are_made(evidence):
         return None
     ratio, share, batches = _between(seen, evidence.outcome.task)
     if not (ratio > _F and share > _SHARE) or _windows(seen):

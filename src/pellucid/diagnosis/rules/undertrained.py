@@ -23,6 +23,8 @@ __all__ = ["RULE", "find"]
 
 _REACHED = 0.92
 """Of the way from chance to the reachable: above, more steps would bring little."""
+_ODD = 0.1
+"""Of the reachable: with half the loss of a constant answer gone, such a score was read off the wrong rows."""
 _FEW_EPOCHS = 5
 _FEW_STEPS = 300
 _FEW_ERRORS = 1.5
@@ -36,7 +38,8 @@ def find(evidence: Evidence) -> Finding | None:
     likely = few and loss.late_fall > max(_FEW_ERRORS * loss.late_error, 0.02 * abs(loss.first))
     if not loss.finite or not (loss.still_falling or likely) or loss.rises > 0.5 or loss.last <= 0:
         return None
-    known = math.isfinite(outcome.reached)
+    odd = outcome.reached < _ODD and loss.last < 0.5 * loss.constant  # a score that the loss contradicts
+    known = math.isfinite(outcome.reached) and not odd
     if not known and loss.last < 0.3 * loss.constant:
         return None
     if known and outcome.reached > _REACHED:
