@@ -42,7 +42,7 @@ def find(evidence: Evidence) -> Finding | None:
     known = math.isfinite(outcome.reached) and not odd
     if not known and loss.last < 0.3 * loss.constant:
         return None
-    if known and outcome.reached > _REACHED:
+    if known and max(outcome.reached, _as_reported(evidence)) > _REACHED:
         return None
     more = loss.late_fall / max(abs(loss.last), 1e-300)
     if not known and more < 0.1:
@@ -69,6 +69,14 @@ def find(evidence: Evidence) -> Finding | None:
         changes=[change[0]] if change else [],
         disproof="With more epochs the loss does not fall further.",
     )
+
+
+def _as_reported(evidence: Evidence) -> float:
+    """The share reached by the accuracy that the script printed last, which is younger than the rows seen."""
+    outcome = evidence.outcome
+    if outcome.task not in ("classes", "binary") or not 0 <= outcome.reported <= 1:
+        return -1.0
+    return (outcome.reported - outcome.chance) / (outcome.reachable - outcome.chance)
 
 
 def _more_epochs(evidence: Evidence) -> tuple[LineChange, int] | None:

@@ -176,9 +176,11 @@ def _disagreement(evidence: Evidence) -> Finding | None:
         return None
     name, reported = max(held, key=lambda pair: -_distance(_share(pair[1].last), own, train))
     last = _share(reported.last)
-    if _distance(last, own, train) < _APART or not 0 <= last <= 1:
+    lately = [_share(float(value)) for value in reported.part(0.75, 1.0).finite.y] or [last]  # as old as the rows seen
+    apart = min(_distance(value, own, train) for value in [*lately, last])
+    if apart < _APART or not 0 <= last <= 1:
         return None
-    certainty = min(0.9, 0.55 + _distance(last, own, train))
+    certainty = min(0.9, 0.55 + apart)
     return _finding(
         evidence,
         certainty=certainty,
