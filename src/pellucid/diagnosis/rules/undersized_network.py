@@ -25,6 +25,8 @@ __all__ = ["RULE", "find"]
 
 _NARROW = 4
 _REACHED = 0.9
+_FAR = 0.8
+"""Of the way from chance to what trees reach: below, the width spoils the run."""
 _BETTER = 32
 
 
@@ -41,7 +43,7 @@ def find(evidence: Evidence) -> Finding | None:
     place, changes = _wider(evidence, width)
     return make_finding(
         "undersized_network",
-        severity="fault" if certainty >= 0.5 else "warning",
+        severity="fault" if certainty >= 0.5 and outcome.reached < _FAR else "warning",
         certainty=certainty,
         title=f"A hidden layer of {width} units is too narrow for the function",
         place=place,

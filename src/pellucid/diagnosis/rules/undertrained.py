@@ -23,6 +23,8 @@ __all__ = ["RULE", "find"]
 
 _REACHED = 0.92
 """Of the way from chance to the reachable: above, more steps would bring little."""
+_FAR, _FAR_AFTER_FEW = 0.7, 0.85
+"""Of the same way: below, the run is spoilt; a run that ends nearer has come to something."""
 _ODD = 0.1
 """Of the reachable: with half the loss of a constant answer gone, such a score was read off the wrong rows."""
 _FEW_EPOCHS = 5
@@ -47,7 +49,8 @@ def find(evidence: Evidence) -> Finding | None:
     more = loss.late_fall / max(abs(loss.last), 1e-300)
     if not known and more < 0.1:
         return None
-    severity = "fault" if known and (few or outcome.reached < 0.8) else "warning"
+    far = known and outcome.reached < (_FAR_AFTER_FEW if few else _FAR)
+    severity = "fault" if far else "warning"
     change = _more_epochs(evidence)
     times = change[1] if change else 10
     return make_finding(
