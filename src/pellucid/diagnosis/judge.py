@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,10 @@ def judge(evidence: Evidence, run: str = "", rules: Sequence[Rule] | None = None
             unchecked.append(f"{rule.code}: {', '.join(missing)}")
             continue
         try:
-            finding = rule.find(evidence)
+            with warnings.catch_warnings():
+                # Columns that hold nothing, or NaN alone, are what a sick run is made of.
+                warnings.simplefilter("ignore", RuntimeWarning)
+                finding = rule.find(evidence)
         except Exception as error:  # one rule's fault must not silence the others
             unchecked.append(f"{rule.code}: its rule failed ({type(error).__name__}: {error})")
             continue
