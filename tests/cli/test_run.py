@@ -141,6 +141,15 @@ def test_a_script_ends_as_under_python(tmp_path, ending):
             assert script.error_place.function == "last"
 
 
+def test_a_script_may_leave_a_pool_of_threads_open(tmp_path):
+    pool = """
+        from concurrent.futures import ThreadPoolExecutor
+        pool = ThreadPoolExecutor(1)
+        print(pool.submit(sum, [1, 2]).result())
+    """
+    assert Both(tmp_path, TRAIN + textwrap.dedent(pool)).is_same().status == "finished"
+
+
 def test_a_script_that_is_no_python_fails_as_under_python(tmp_path):
     both = Both(tmp_path, "import sys\nprint('a'\n")
     assert both.is_same().result("watched_script").error.startswith("SyntaxError")

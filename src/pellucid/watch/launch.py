@@ -222,9 +222,14 @@ def _code_of(leaving: SystemExit) -> int:
 
 
 def _join_threads() -> None:
-    """Wait for the script's threads, as Python does before it leaves."""
+    """Wait for the script's threads, as Python does before it leaves.
+
+    Those of a pool end only when Python tells them to, which it does after us.
+    """
+    pools = sys.modules.get("concurrent.futures.thread")
+    pooled = set(getattr(pools, "_threads_queues", ()))
     for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
+        if thread is not threading.current_thread() and not thread.daemon and thread not in pooled:
             thread.join()
 
 
