@@ -116,7 +116,7 @@ def test_the_simplex_moves_smoothly_through_training(app: App, page: Page, shown
     page.get_by_role("button", name="Replay the training").click()
     expect(slider).to_have_attribute("aria-valuetext", "final", timeout=20_000)
     page.evaluate("cancelAnimationFrame(window.looking)")
-    assert at_rest(page, canvas) == final
+    wait_until(lambda: at_rest(page, canvas) == final)
     canvas.press("ArrowRight")
     expect(page).to_have_url(re.compile(r"view=angle:%5B0.7%3B0.35%5D|view=angle:\[0.7;0.35\]"))
     turned = at_rest(page, canvas)
