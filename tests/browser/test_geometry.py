@@ -123,7 +123,7 @@ def test_the_simplex_moves_smoothly_through_training(app: App, page: Page, shown
     assert turned != final
     page.reload()
     expect(slider).to_have_attribute("aria-valuetext", "final")
-    assert at_rest(page, canvas) == turned
+    wait_until(lambda: at_rest(page, canvas) == turned)
 
 
 def test_a_result_that_is_measured_again_is_shown_without_reloading(app: App, page: Page, shown: str):
