@@ -148,10 +148,11 @@ def snapshot(case: Case) -> dict[str, Any]:
         "dtype": torch.get_default_dtype(),
         "autocast": torch.is_autocast_enabled("cpu"),
         "modes": torch.overrides._get_current_function_mode_stack(),
-        "hooks": [
-            len(getattr(torch.nn.modules.module, name))
-            for name in ("_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks")
-        ],
+        "hooks": {
+            name: len(each)
+            for name, each in vars(torch.nn.modules.module).items()
+            if name.startswith("_global_") and isinstance(each, dict)
+        },
         "functions": [
             id(getattr(owner, n))
             for owner in (torch, functional, Tensor)

@@ -6,13 +6,13 @@ import copy
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from queue import SimpleQueue
 from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pellucid.capture.network_pool import NetworkPool
 from pellucid.capture.piecewise import PiecewiseProgram
 from pellucid.capture.piecewise_stages import Stage
 
@@ -42,9 +42,7 @@ class BatchedProgram:
         self.workers, self._points, self._outputs = workers, points, program.outputs
         widest = max([kink.quantities * kink.members for kink in program.kinks] + [size, program.outputs])
         self._step = max(256, _NUMBERS // widest)
-        self._free: SimpleQueue[PiecewiseProgram] = SimpleQueue()
-        for number in range(workers):
-            self._free.put(program.on(copy.deepcopy(program.network)) if number else program)
+        self._networks = NetworkPool(program, lambda: program.on(copy.deepcopy(program.network)), workers)
 
     def quantities(self, stage: Stage, xy: np.ndarray) -> np.ndarray:
         """A stage's quantities; n × units."""
@@ -89,11 +87,7 @@ class BatchedProgram:
         return [slice(first, min(first + self._step, count)) for first in range(0, count, self._step)]
 
     def _run(self, part: slice, xy: np.ndarray, what: Callable[[PiecewiseProgram, Tensor], _T]) -> _T:
-        program = self._free.get()
-        try:
-            return what(program, self._points(xy[part]))
-        finally:
-            self._free.put(program)
+        return self._networks.use(lambda program: what(program, self._points(xy[part])))
 
 
 @contextmanager

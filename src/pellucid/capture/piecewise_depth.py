@@ -7,17 +7,16 @@ memory, the cells are taken apart into patches, and each patch goes through all 
 
 from __future__ import annotations
 
-import copy
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from queue import SimpleQueue
 from threading import Lock
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pellucid.capture.network_pool import NetworkPool
 from pellucid.capture.piecewise_resume import ResumableProgram
 from pellucid.core.planar_carry import carry_along
 from pellucid.core.planar_mesh import PlanarMesh
@@ -67,9 +66,7 @@ class DepthFirst:
         self._memory = _Memory()
         self._outputs = resumable.sizes[-1] if outputs else 0
         self._sizes = resumable.sizes
-        self._free: SimpleQueue[ResumableProgram] = SimpleQueue()
-        for number in range(workers):
-            self._free.put(resumable.on(copy.deepcopy(resumable.program.network)) if number else resumable)
+        self._networks = NetworkPool(resumable, resumable.copied, workers)
         self._offsets = np.cumsum([0, *(kink.quantities for kink in self.kinks)])
 
     def run(self, mesh: PlanarMesh, points: Tensor) -> Deepened:
@@ -79,7 +76,7 @@ class DepthFirst:
             SettingsError: there are too many cells.
             PatchesApartError: rounding made two patches disagree about an edge that they share.
         """
-        state = self._with_a_network(lambda network: network.start(points, 0)).numpy()
+        state = self._networks.use(lambda network: network.start(points, 0)).numpy()
         return self._deepen(mesh, state, 0, self._workers)
 
     def _deepen(self, mesh: PlanarMesh, state: np.ndarray, kink: int, workers: int) -> Deepened:
@@ -115,7 +112,7 @@ class DepthFirst:
     def _entries(self, state: np.ndarray, kink: int) -> np.ndarray:
         """What decides where a kink bends."""
         given = torch.from_numpy(state)
-        return np.ascontiguousarray(self._with_a_network(lambda network: network.entries(given, kink)).numpy())
+        return np.ascontiguousarray(self._networks.use(lambda network: network.entries(given, kink)).numpy())
 
     def _carry(self, state: np.ndarray, found: Division, kink: int) -> np.ndarray:
         """The states before the next kink, or the outputs, at old and new vertices."""
@@ -130,18 +127,11 @@ class DepthFirst:
         for given, first in ((state, 0), (new, len(state))):
             for start in range(0, len(given), step):
                 part = torch.from_numpy(given[start : start + step])
-                after[first + start : first + start + len(part)] = self._with_a_network(
+                after[first + start : first + start + len(part)] = self._networks.use(
                     lambda network, part=part: network.advance(part, kink, kink + 1)
                 ).numpy()
         self._memory.give(new)
         return after
-
-    def _with_a_network(self, what: Callable[[ResumableProgram], Tensor]) -> Tensor:
-        network = self._free.get()
-        try:
-            return what(network)
-        finally:
-            self._free.put(network)
 
     def _in_patches(self, mesh: PlanarMesh, state: np.ndarray, kink: int, workers: int) -> Deepened:
         """The kinks from one on, patch by patch."""

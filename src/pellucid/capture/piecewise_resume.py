@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from pellucid.capture.piecewise import PiecewiseProgram
@@ -62,9 +63,9 @@ class ResumableProgram:
         self.sizes = [*(cut.size for cut in cuts), program.outputs]
         self.work = sum(record.works)
 
-    def on(self, network: nn.Module) -> ResumableProgram:
+    def copied(self) -> ResumableProgram:
         """The same program run by a copy of the network."""
-        found = ResumableProgram(self.program.on(network), self._record, self._cuts)
+        found = ResumableProgram(self.program.on(copy.deepcopy(self.program.network)), self._record, self._cuts)
         found._dimension = self._dimension
         return found
 

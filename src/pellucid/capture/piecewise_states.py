@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from queue import SimpleQueue
-from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pellucid.capture.network_pool import NetworkPool
 from pellucid.capture.piecewise_resume import ResumableProgram
 from pellucid.capture.piecewise_stages import Stage
 from pellucid.core.planar_carry import carry_values, owners_of_vertices, widest_corners
@@ -23,8 +21,6 @@ __all__ = ["CarriedStates"]
 
 _NUMBERS = 1 << 18
 """How many numbers of states are computed at once: larger arrays are handed out anew each time, page by page."""
-
-_T = TypeVar("_T")
 
 
 @dataclass(eq=False)
@@ -73,9 +69,7 @@ class CarriedStates:
         workers: int = 1,
     ) -> None:
         self.resumable, self._room, self.workers = resumable, room, workers
-        self._free: SimpleQueue[ResumableProgram] = SimpleQueue()
-        for number in range(workers):
-            self._free.put(resumable.on(copy.deepcopy(resumable.program.network)) if number else resumable)
+        self._networks = NetworkPool(resumable, resumable.copied, workers)
         low, high = cells.xy.min(0), cells.xy.max(0)
         frame = np.array([low, [high[0], low[1]], [low[0], high[1]]])
         start = resumable.start(points(frame), 0).numpy()
@@ -115,7 +109,7 @@ class CarriedStates:
         found, kink = np.empty((count, stage.units)), self.levels[-1].kink
         for part in _parts(count, self.resumable.sizes[kink]):
             given = torch.from_numpy(state(part))
-            entries = self._with_a_network(partial(ResumableProgram.entries, state=given, kink=kink))
+            entries = self._networks.use(partial(ResumableProgram.entries, state=given, kink=kink))
             found[part] = stage.compare(entries).numpy()
         return found
 
@@ -133,13 +127,6 @@ class CarriedStates:
             for _ in pool.map(run, parts):
                 pass
         return found
-
-    def _with_a_network(self, what: Callable[[ResumableProgram], _T]) -> _T:
-        network = self._free.get()
-        try:
-            return what(network)
-        finally:
-            self._free.put(network)
 
     def at_vertices(self, vertices: np.ndarray, level: int = -1) -> np.ndarray:
         """The states at vertices of a level's cells; of the last level by default."""
@@ -166,7 +153,7 @@ class CarriedStates:
         return found
 
     def _advance(self, state: Tensor, kink: int, to: int) -> np.ndarray:
-        return self._with_a_network(lambda network: network.advance(state, kink, to)).numpy()
+        return self._networks.use(lambda network: network.advance(state, kink, to)).numpy()
 
     def _inside(self, level: int, xy: np.ndarray, owners: np.ndarray) -> np.ndarray:
         """The states at points in cells of a level."""

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from pellucid.capture.every_module import hook_every_module, unhook_every_module
 from pellucid.capture.tape_structures import tensors_in
 from pellucid.capture.tape_values import ModuleCall, Value
 
@@ -53,16 +53,11 @@ class ModuleTracker:
 
     def start(self) -> None:
         """Hook in."""
-        hooks = torch.nn.modules.module
-        self._handles = [
-            hooks.register_module_forward_pre_hook(self._enter),
-            hooks.register_module_forward_hook(self._leave, with_kwargs=True),
-        ]
+        self._handles = hook_every_module(self._enter, self._leave)
 
     def stop(self) -> None:
         """Hook out; afterwards torch is as it was."""
-        for handle in self._handles:
-            handle.remove()
+        unhook_every_module(self._handles)
         self._handles = []
 
     def _enter(self, module: nn.Module, args: Any) -> None:

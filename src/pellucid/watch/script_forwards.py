@@ -7,10 +7,9 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import module as module_hooks
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils.hooks import RemovableHandle
 
+from pellucid.capture.every_module import hook_every_module, unhook_every_module
 from pellucid.watch.call_site import CallSite, calling_site
 from pellucid.watch.guard import Guard
 from pellucid.watch.script_models import ModelBook
@@ -23,7 +22,6 @@ _DEEPEST_OUTPUT = 3
 _PATIENCE = 2
 """Backward passes that a forward pass may miss before it counts as an evaluation (a generator's is used second)."""
 _MOST_OPEN = 64
-_MARKS = ("_global_forward_hooks_with_kwargs", "_global_forward_hooks_always_called")
 _MOST_SITES = 256
 
 
@@ -149,15 +147,9 @@ class Forwards:
     def look_everywhere(self, on: bool) -> None:
         """Hooks on all modules, or off them."""
         if on and not self._everywhere and not self._spared:
-            self._everywhere = [
-                register_module_forward_pre_hook(self._before_any),
-                register_module_forward_hook(self._after_any, with_kwargs=True, always_call=True),
-            ]
+            self._everywhere = hook_every_module(self._before_any, self._after_any, always=True)
         elif not on:
-            for handle in self._everywhere:
-                handle.remove()
-                for marks in _MARKS:  # which torch leaves behind, and takes for hooks
-                    getattr(module_hooks, marks, {}).pop(handle.id, None)
+            unhook_every_module(self._everywhere)
             self._everywhere = []
 
     def close(self) -> None:
