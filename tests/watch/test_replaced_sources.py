@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from pellucid.errors import SettingsError
-from pellucid.watch.replaced_sources import VARIABLE, read_replaced_sources
+from pellucid.store.locations import REPLACED_SOURCES
+from pellucid.watch.replaced_sources import read_replaced_sources
 
 _PROBE = """
 import sys
@@ -27,7 +28,7 @@ def test_an_imported_file_is_replaced_and_stays_as_it_is(tmp_path: Path) -> None
     subprocess.run([sys.executable, "-c", "import part"], cwd=tmp_path, check=True)  # leaves byte code behind
     texts = tmp_path / "texts.json"
     texts.write_text(json.dumps({str(part): "RATE = 2\ndef describe():\n    return 'new'\n"}))
-    environment = {VARIABLE: str(texts), "PYTHONPATH": ":".join([str(tmp_path), *sys.path])}
+    environment = {REPLACED_SOURCES: str(texts), "PYTHONPATH": ":".join([str(tmp_path), *sys.path])}
     said = subprocess.run(
         [sys.executable, "-c", _PROBE], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
     ).stdout.split()
@@ -38,10 +39,10 @@ def test_an_imported_file_is_replaced_and_stays_as_it_is(tmp_path: Path) -> None
 
 
 def test_unreadable_texts_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(REPLACED_SOURCES, raising=False)
     assert read_replaced_sources() == {}
     broken = tmp_path / "texts.json"
     broken.write_text("[1")
-    monkeypatch.setenv(VARIABLE, str(broken))
+    monkeypatch.setenv(REPLACED_SOURCES, str(broken))
     with pytest.raises(SettingsError, match="cannot be read"):
         read_replaced_sources()

@@ -34,7 +34,9 @@ def run_command(  # noqa: PLR0917  # one option each
     module: Annotated[
         str | None, typer.Option("-m", metavar="MODULE", help="Run a module, as python -m does; ends the options.")
     ] = None,
-    budget: Annotated[str, typer.Option(help="Most the watch may cost, as a share of the time of training.")] = "3%",
+    budget: Annotated[
+        str, typer.Option(help="What looking closely may cost, as a share of the time of training.")
+    ] = "3%",
     full: Annotated[bool, typer.Option("--full", help="Everything at every step, whatever it costs.")] = False,
     headless: Annotated[
         bool, typer.Option("--headless", help="Say nothing but the run's path, last on standard output.")

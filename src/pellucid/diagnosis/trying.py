@@ -22,6 +22,7 @@ from pellucid.diagnosis.evidence import Evidence
 from pellucid.diagnosis.progress import compare_progress
 from pellucid.errors import DataError
 from pellucid.results.diagnosis import Diagnosis, Finding, LineChange, TriedChange
+from pellucid.store.locations import REPLACED_SOURCES
 from pellucid.store.run import open_run
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["change_lines", "probe_again", "try_changes"]
 
-_VARIABLE = "PELLUCID_REPLACED_SOURCES"
 _RUN = (sys.executable, "-m", "pellucid", "run", "--headless")
 _GRACE_S = 20.0
 """What a run that was interrupted has to write what it knows."""
@@ -153,7 +153,7 @@ def _try_one(
         replaced.write_text(json.dumps(texts), encoding="utf-8")
         runs = Path(folder, "runs")
         command = [*_RUN, "--runs-dir", str(runs), *script.command]
-        code = _run_for(command, {**os.environ, _VARIABLE: str(replaced)}, script.folder, limit_s)
+        code = _run_for(command, {**os.environ, REPLACED_SOURCES: str(replaced)}, script.folder, limit_s)
         made = sorted(runs.glob("*/run.json"))
         if not made:
             return None

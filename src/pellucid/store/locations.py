@@ -11,11 +11,23 @@ from pathlib import Path
 
 from pellucid.errors import RunNotFoundError, SettingsError
 
-__all__ = ["check_relative_path", "check_run_id", "default_runs_dir", "is_run_id", "is_uri", "new_run_id", "slug"]
+__all__ = [
+    "REPLACED_SOURCES",
+    "check_relative_path",
+    "check_run_id",
+    "default_runs_dir",
+    "is_run_id",
+    "is_uri",
+    "new_run_id",
+    "slug",
+]
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,119}(\.[A-Za-z0-9_-]+)*")
 _URI = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 _LONGEST_SLUG = 48
+
+REPLACED_SOURCES = "PELLUCID_REPLACED_SOURCES"
+"""Environment variable that names a JSON file: for each path of a source file the text that a watched script runs instead."""
 
 
 def default_runs_dir() -> str | Path:

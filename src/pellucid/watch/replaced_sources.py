@@ -12,11 +12,9 @@ from pathlib import Path
 from types import ModuleType
 
 from pellucid.errors import SettingsError
+from pellucid.store.locations import REPLACED_SOURCES
 
-__all__ = ["VARIABLE", "install_replaced_sources", "read_replaced_sources"]
-
-VARIABLE = "PELLUCID_REPLACED_SOURCES"
-"""Environment variable that names a JSON file: the text that stands in for each file, by absolute path."""
+__all__ = ["install_replaced_sources", "read_replaced_sources"]
 
 
 def read_replaced_sources() -> dict[str, str]:
@@ -25,7 +23,7 @@ def read_replaced_sources() -> dict[str, str]:
     Raises:
         SettingsError: the file that is named cannot be read.
     """
-    named = os.environ.get(VARIABLE)
+    named = os.environ.get(REPLACED_SOURCES)
     if not named:
         return {}
     try:
@@ -33,7 +31,7 @@ def read_replaced_sources() -> dict[str, str]:
         return {str(Path(path).resolve()): str(text) for path, text in texts.items()}
     except (OSError, ValueError, AttributeError) as error:
         raise SettingsError(
-            f"the changed sources cannot be read: {error}", place=named, remedy=f"unset {VARIABLE}"
+            f"the changed sources cannot be read: {error}", place=named, remedy=f"unset {REPLACED_SOURCES}"
         ) from error
 
 
