@@ -27,7 +27,7 @@ _URI = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 _LONGEST_SLUG = 48
 
 REPLACED_SOURCES = "PELLUCID_REPLACED_SOURCES"
-"""Environment variable that names a JSON file: for each path of a source file the text that a watched script runs instead."""
+"""Environment variable that names a JSON file: by the path of a source file, the text that runs in its place."""
 
 
 def default_runs_dir() -> str | Path:
