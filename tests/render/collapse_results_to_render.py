@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from pellucid.results.neural_collapse import CollapseQuantity, NeuralCollapse
+from pellucid.results.collapse_quantities import CollapseQuantity
+from pellucid.results.neural_collapse import NeuralCollapse
 from pellucid.results.regression_collapse import RegressionCollapse
 
 NAN = float("nan")

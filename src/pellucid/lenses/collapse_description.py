@@ -13,7 +13,8 @@ from pellucid.core.class_moments import Centres, ClassScatter
 from pellucid.core.collapse_geometry import unit_rows
 from pellucid.core.collapse_references import reference_of
 from pellucid.lenses.collapse_catalogue import CATALOGUE
-from pellucid.results.neural_collapse import CollapseQuantity, NeuralCollapse
+from pellucid.results.collapse_quantities import CollapseQuantity
+from pellucid.results.neural_collapse import NeuralCollapse
 
 __all__ = ["describe_collapse"]
 

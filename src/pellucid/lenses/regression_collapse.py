@@ -13,7 +13,7 @@ from pellucid.capture.feature_walk import FeatureWalk, walk_model, walk_tensors
 from pellucid.core.regression_moments import NRC3, RegressionMoments, fit_gram, outside_share
 from pellucid.data.batches_of import Batches, batches_of
 from pellucid.errors import DataError, SettingsError
-from pellucid.results.neural_collapse import CollapseQuantity
+from pellucid.results.collapse_quantities import CollapseQuantity
 from pellucid.results.regression_collapse import RegressionCollapse
 
 __all__ = ["measure_regression_collapse"]

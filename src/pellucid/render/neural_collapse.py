@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pellucid.render.parts import ACCENT, PALETTE, QUIET, choose, make_axes, make_table, number
-from pellucid.results.neural_collapse import CollapseQuantity, NeuralCollapse
+from pellucid.results.collapse_quantities import CollapseQuantity
+from pellucid.results.neural_collapse import NeuralCollapse
 from pellucid.results.rendering import renderer
 
 if TYPE_CHECKING:

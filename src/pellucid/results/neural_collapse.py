@@ -3,37 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from pellucid.results.base import Result
+from pellucid.results.collapse_quantities import CollapseQuantities, CollapseQuantity
 
-if TYPE_CHECKING:
-    import pandas
-
-__all__ = ["CollapseQuantity", "NeuralCollapse"]
-
-
-@dataclass(frozen=True)
-class CollapseQuantity:
-    """One published measure."""
-
-    name: str  # a key, e.g. "nc1"
-    group: str  # what it speaks of: "variability", "centres", "classifier", "duality", "decision" …
-    label: str  # e.g. "within-class variability"
-    formula: str  # plain text
-    value: float  # nan where it is not defined; ``note`` says why
-    collapsed: float  # what it is in full collapse
-    error: float  # how far rounding can have moved it; nan where that was not estimated
-    source: str  # authors, year
-    note: str  # the convention, or why there is no value; '' for nothing to say
-    low: float = float("nan")  # of a 95 % bootstrap interval; nan where none was asked for
-    high: float = float("nan")
+__all__ = ["NeuralCollapse"]
 
 
 @dataclass(frozen=True, eq=False)
-class NeuralCollapse(Result):
+class NeuralCollapse(CollapseQuantities):
     """Every measure of neural collapse of one layer's features and the classifier on top of them."""
 
     schema: ClassVar[str] = "neural_collapse/1"
@@ -59,14 +39,3 @@ class NeuralCollapse(Result):
     strengths: np.ndarray  # eigenvalues of the centres' scatter, largest first
     strengths_within: np.ndarray  # mean squared residual along the same directions
     inside: float  # share of the within-class variability that lies in the span of the centres, 0–1
-
-    def __getitem__(self, name: str) -> float:
-        """A measure by its name, e.g. ``result["nc1"]``."""
-        for one in self.quantities:
-            if one.name == name:
-                return one.value
-        raise KeyError(name)
-
-    def table(self) -> pandas.DataFrame:
-        """Every measure: value, what collapse would give, rounding error, interval, formula, convention and source."""
-        return self.to_frame()

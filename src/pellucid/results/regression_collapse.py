@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from pellucid.results.base import Result
-from pellucid.results.neural_collapse import CollapseQuantity
-
-if TYPE_CHECKING:
-    import pandas
+from pellucid.results.collapse_quantities import CollapseQuantities, CollapseQuantity
 
 __all__ = ["RegressionCollapse"]
 
 
 @dataclass(frozen=True, eq=False)
-class RegressionCollapse(Result):
+class RegressionCollapse(CollapseQuantities):
     """NRC1–NRC3 of the features below a network's last linear layer."""
 
     schema: ClassVar[str] = "regression_collapse/1"
@@ -36,14 +32,3 @@ class RegressionCollapse(Result):
     spectrum: np.ndarray  # (features,) share of the features' variance along each principal direction, falling
     gram: np.ndarray  # (targets, targets) W Wᵀ
     ideal_gram: np.ndarray  # the same shape: Σ^(1/2) − γ^(1/2) I, scaled to W Wᵀ's norm
-
-    def __getitem__(self, name: str) -> float:
-        """A measure by its name: ``nrc1``, ``nrc2``, ``nrc3`` …"""
-        for one in self.quantities:
-            if one.name == name:
-                return one.value
-        raise KeyError(name)
-
-    def table(self) -> pandas.DataFrame:
-        """Every measure: value, what collapse would give, formula, convention and source."""
-        return self.to_frame()
