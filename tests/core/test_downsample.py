@@ -75,6 +75,42 @@ def test_no_more_rows_than_asked_unless_one_bucket_needs_more(table, points):
     assert len(kept) <= max(points, 2 + 3 * len(columns))
 
 
+@settings(max_examples=200, deadline=None)
+@given(table=_tables(), points=st.integers(1, 60), data=st.data())
+def test_rows_that_stand_unevenly_keep_the_extremes_of_every_stretch(table, points, data):
+    rows, columns = table
+    gaps = data.draw(hnp.arrays("int64", rows, elements=st.integers(1, 50)))
+    at = np.cumsum(gaps).astype(float)
+    kept = choose_rows(columns, rows, points, at=at)
+    assert kept.tolist() == sorted(set(kept.tolist()))
+    if rows <= points:
+        assert kept.tolist() == list(range(rows))
+        return
+    assert len(kept) <= max(points, 2 + 3 * len(columns))
+    number = len(_buckets(rows * 1000, kept, columns, points))
+    bounds = [*np.linspace(at[0], at[-1], number, endpoint=False).tolist(), np.inf]
+    for low, high in pairwise(bounds):
+        everything = [row for row in range(rows) if low <= at[row] < high]
+        inside = [row for row in everything if row in kept]
+        if not everything:
+            continue
+        assert {everything[0], everything[-1]} <= set(inside)
+        for column in (column.tolist() for column in columns):
+            of_all, of_kept = ([column[row] for row in some] for some in (everything, inside))
+            numbers = [value for value in of_all if value == value]
+            if numbers:
+                left = [value for value in of_kept if value == value]
+                assert (min(left), max(left)) == (min(numbers), max(numbers))
+            assert any(value != value for value in of_kept) == any(value != value for value in of_all)
+
+
+def test_a_dense_end_takes_no_points_from_a_sparse_beginning():
+    at = np.concatenate([np.arange(0, 900_000, 1000), np.arange(900_000, 1_000_000)]).astype(float)
+    wave = np.sin(at / 7)
+    kept = at[choose_rows([wave], len(at), 400, at=at)]
+    assert 0.75 <= np.mean(kept < 900_000) <= 0.95
+
+
 def test_a_single_spike_among_a_million_stays():
     noise = np.random.default_rng(0).normal(size=1_000_000)
     step = np.arange(1_000_000)

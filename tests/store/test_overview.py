@@ -26,7 +26,7 @@ def _small_segments(monkeypatch):
     monkeypatch.setattr(flushing_module, "FLUSH_INTERVAL_S", 3600)
     monkeypatch.setattr(overview_module, "_FAN", 3)
     monkeypatch.setattr(overview_module, "_GROUP_ROWS", 20)
-    monkeypatch.setattr(overview_module, "_MOST_ROWS", 12)
+    monkeypatch.setattr(overview_module, "_MOST_ROWS", {"steps": 100, "layers": 12, "histograms": 12})
 
 
 def record(writer, steps, seed=0):
@@ -75,8 +75,10 @@ def test_an_overview_keeps_order_ends_and_extremes(long_run, layer):
     path, values = long_run
     assert len(list((path / "overview/layers").iterdir())) > 1
     run = open_run(path)
-    rows, thinned = run.overview("layers", layer=layer)
-    assert thinned
+    rows, places = run.overview("layers", layer=layer)
+    assert places is not None
+    assert (np.diff(places) > 0).all()
+    assert places[-1] < run.row_count("layers")
     steps = rows["step"].to_pylist()
     expected = history(values, layer, 1)
     assert steps == sorted(set(steps))
@@ -104,8 +106,8 @@ def test_without_overviews_or_with_damaged_ones_the_rows_are_read(long_run):
     path, _ = long_run
     for damaged in (path / "overview/layers").iterdir():
         damaged.write_bytes(b"PAR1 nothing PAR1")
-    rows, thinned = open_run(path).overview("layers", layer="first")
-    assert (len(rows), thinned) == (6_000, False)
+    rows, places = open_run(path).overview("layers", layer="first")
+    assert (len(rows), places) == (6_000, None)
     shutil.rmtree(path / "overview")
     assert len(open_run(path).overview("layers", layer="first")[0]) == 6_000
 
@@ -150,8 +152,8 @@ def test_overviews_of_segments_that_are_merged_go_with_them(runs_dir, monkeypatc
         folder = writer.path / "overview/layers"
         segments = len(list((writer.path / "segments/layers").iterdir()))
         assert 0 < len(list(folder.iterdir())) <= segments
-        rows, thinned = open_run(writer.path).overview("layers", layer="first")
-    assert thinned
+        rows, places = open_run(writer.path).overview("layers", layer="first")
+    assert places is not None
     expected = history(values, "first", 1)
     means = rows["activation_mean"].to_pylist()
     assert (min(means), max(means)) == (min(expected.values()), max(expected.values()))
@@ -172,10 +174,48 @@ def test_histograms_are_thinned_evenly(runs_dir):
                 rows = {"step": steps, "layer": "only", "kind": kind, "low": -1.0, "high": 1.0, "counts": counts}
                 writer.extend("histograms", {**rows, "elements": 64})
             writer.flush()
-    rows, thinned = open_run(writer.path).overview("histograms", layer="only", kind="weight")
-    assert thinned
+    rows, places = open_run(writer.path).overview("histograms", layer="only", kind="weight")
+    assert places is not None
     assert set(rows["kind"].to_pylist()) == {"weight"}
     whole = open_run(writer.path).table("histograms", layer="only", kind="weight")
     known = dict(zip(whole["step"].to_pylist(), whole["counts"].to_pylist(), strict=True))
     assert all(known[row["step"]] == row["counts"] for row in rows.to_pylist())
     assert max(np.diff(rows["step"].to_pylist())) < 200
+    for most in (1, 7, 50):
+        document, arrays = codec.unpack(build_frame(open_run(writer.path), "histograms", points=most).payload)
+        labels = document["columns"]["kind"]["labels"]
+        for kind in ("weight", "gradient"):
+            steps = arrays["step"][arrays["kind"] == labels.index(kind)]
+            assert 0.6 * most <= len(steps) <= most
+            assert steps[-1] == 3_999
+            assert most < 7 or (steps[0] == 0 and np.diff(steps).max() < 4 * 4_000 / most)
+
+
+def test_one_odd_step_among_a_hundred_thousand_is_drawn(runs_dir):
+    """Of every column of the steps' table, however few rows are shown."""
+    generator = np.random.default_rng(0)
+    steps, odd = 100_000, {"loss": 61_803, "gradient_norm": 27_182, "step_time_s": 31_415}
+    columns = {name: generator.random(steps).astype(np.float32) for name in odd}
+    for name, step in odd.items():
+        columns[name][step] = 50.0
+    columns["loss"][odd["loss"] + 1] = -50.0
+    with RunWriter.create(runs_dir, name="long", kind="watch") as writer:
+        for first in range(0, steps, 5_000):
+            number = np.arange(first, first + 5_000)
+            own = {name: values[number] for name, values in columns.items()}
+            writer.extend("steps", {"step": number, "epoch": 0, "time_s": number * 0.01, "batch_size": 8, **own})
+            writer.flush()
+    run = open_run(writer.path)
+    rows, places = run.overview("steps")
+    assert places is not None
+    assert places.tolist() == rows["step"].to_pylist()
+    assert len(rows) < steps / 8
+    assert rows["step"].to_pylist() == sorted(set(rows["step"].to_pylist()))
+    for points in (2_000, 20):
+        arrays = codec.unpack(build_frame(run, "steps", points=points).payload)[1]
+        assert len(arrays["step"]) <= points
+        assert arrays["step"][[0, -1]].tolist() == [0, steps - 1]
+        assert np.diff(arrays["step"]).max() <= 2 * 8 * steps / points  # as finely at the beginning as at the end
+        for name, step in odd.items():
+            assert arrays["step"][arrays[name] == 50.0].tolist() == [step]
+        assert arrays["step"][arrays["loss"] == -50.0].tolist() == [odd["loss"] + 1]

@@ -11,18 +11,20 @@ __all__ = ["choose_rows"]
 _Numbers = np.ndarray
 
 
-def choose_rows(columns: Iterable[np.ndarray], rows: int, points: int) -> np.ndarray:
+def choose_rows(columns: Iterable[np.ndarray], rows: int, points: int, *, at: np.ndarray | None = None) -> np.ndarray:
     """Which rows to keep so that about ``points`` remain and no extreme is lost?
 
-    The rows are cut into equal buckets. Of each bucket the first and the last row are kept, and for every column a row
-    with its smallest and a row with its largest value there, and one with NaN if there is any. This is the min-max
-    thinning of time-series databases, done for all columns at once so that one set of rows serves every curve.
+    The rows are cut into equal buckets, or, where the rows do not stand evenly, into those of equal width. Of each
+    bucket the first and the last row are kept, and for every column a row with its smallest and a row with its largest
+    value there, and one with NaN if there is any. This is the min-max thinning of time-series databases, done for all
+    columns at once so that one set of rows serves every curve.
 
     Args:
         columns: Numbers by row, ``rows`` long each; others than one-dimensional numeric arrays are passed over.
         rows: How many rows there are.
         points: How many to keep, at least 1. More are kept only if one bucket alone needs more: two for each column
             that goes up and down, one more for each that has NaN, and two.
+        at: Where each row stands, ascending, if they do not stand evenly: rows that were thinned already in part.
 
     Returns:
         Row numbers, ascending, without duplicates (``int64``); all of them if there are no more than ``points``.
@@ -39,14 +41,23 @@ def choose_rows(columns: Iterable[np.ndarray], rows: int, points: int) -> np.nda
     winding = [column for column in numeric if not _is_monotone(column) and not _is_all_nan(column)]
     with_nan = sum(_has_nan(column) for column in winding)
     buckets = max(1, points // (2 * len(winding) + with_nan + 2))
-    size = -(-rows // buckets)
-    starts = np.arange(0, rows, size)
-    kept = [starts, np.minimum(starts + size, rows) - 1]
-    for column in winding:
-        kept += _extremes(column, size, starts)
+    if at is None:
+        size = -(-rows // buckets)
+        starts = np.arange(0, rows, size)
+        found = [_extremes(column, size, starts) for column in winding]
+    else:
+        starts = _starts(at, buckets)
+        found = [_extremes_between(column, starts) for column in winding]
+    kept = [starts, np.append(starts[1:], rows) - 1, *(part for parts in found for part in parts)]
     marked = np.zeros(rows, dtype=bool)
     marked[np.concatenate(kept)] = True
     return np.flatnonzero(marked)
+
+
+def _starts(at: _Numbers, buckets: int) -> _Numbers:
+    """The first row of each bucket that has any, if they are equally wide."""
+    bounds = np.linspace(at[0], at[-1], buckets, endpoint=False)
+    return np.unique(np.searchsorted(at, bounds))
 
 
 def _is_monotone(column: _Numbers) -> bool:
@@ -85,3 +96,16 @@ def _extremes_of_block(block: _Numbers) -> tuple[_Numbers, _Numbers, _Numbers]:
         lowest[affected] = np.where(np.isnan(lines), np.inf, lines).argmin(axis=1)
         highest[affected] = np.where(np.isnan(lines), -np.inf, lines).argmax(axis=1)
     return lowest, highest, nan
+
+
+def _extremes_between(column: _Numbers, starts: _Numbers) -> list[_Numbers]:
+    """As ``_extremes``, of buckets of any lengths."""
+    bucket = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(column)))
+    found = [_first_of_each(bucket, column == most.reduceat(column, starts)[bucket]) for most in (np.fmin, np.fmax)]
+    return [*found, _first_of_each(bucket, np.isnan(column))]
+
+
+def _first_of_each(bucket: _Numbers, wanted: _Numbers) -> _Numbers:
+    """The first wanted row of each bucket that has one."""
+    rows = np.flatnonzero(wanted)
+    return rows[np.flatnonzero(np.diff(bucket[rows], prepend=-1))]

@@ -56,14 +56,14 @@ def build_frame(
     """
     if after > run.row_count(table):
         after = 0
-    rows, thinned = (
-        (run.table(table, after=after, layer=layer, kind=kind), False)
+    rows, places = (
+        (run.table(table, after=after, layer=layer, kind=kind), None)
         if after
         else run.overview(table, layer=layer, kind=kind)
     )
     columns = {name: _to_numpy(rows.column(name)) for name in rows.column_names}
-    chosen = _choose(columns, table, len(rows), points)
-    sampled = thinned or len(chosen) < len(rows)
+    chosen = _choose(columns, table, len(rows), points, places)
+    sampled = places is not None or len(chosen) < len(rows)
     arrays: dict[str, np.ndarray] = {}
     described: dict[str, Any] = {}
     for name, column in columns.items():
@@ -106,32 +106,37 @@ def _describe(name: str, column: _Column) -> dict[str, Any]:
     return reference
 
 
-def _choose(columns: dict[str, _Column], table: str, rows: int, points: int) -> np.ndarray:
-    """Row numbers to keep, ascending: every series thinned to the same number of points."""
+def _choose(columns: dict[str, _Column], table: str, rows: int, points: int, places: np.ndarray | None) -> np.ndarray:
+    """Row numbers to keep, ascending: every series thinned to the same number of points, evenly over ``places``."""
     series = _series_of_rows([columns[name] for name in _SERIES.get(table, ())], rows)
     names = np.unique(series)
     row_bytes = sum(column.values.itemsize * column.values[:1].size for column in columns.values())
     most = min(points, max(1, MOST_FRAME_BYTES // max(1, row_bytes) // max(1, len(names))))
     numeric = [column.values for column in columns.values() if column.labels is None and column.values.ndim == 1]
     evenly = table == "histograms"  # a picture of distributions over time has no single extreme
+
+    def thin(own: np.ndarray | slice, count: int) -> np.ndarray:
+        at = None if places is None else places[own]
+        if evenly and count > most:
+            return _spread(np.arange(count) if at is None else at, most)
+        return choose_rows([column[own] for column in numeric], count, most, at=at)
+
     if len(names) <= 1:
-        return _spread(rows, most) if evenly and rows > most else choose_rows(numeric, rows, most)
+        return thin(slice(None), rows)
     order = np.argsort(series, kind="stable")
     ends = np.append(np.searchsorted(series[order], names[1:]), rows)
     kept: list[np.ndarray] = []
     begin = 0
     for end in ends:
         own = order[begin:end]
+        kept.append(own[thin(own, len(own))])
         begin = end
-        if len(own) > most:
-            own = own[_spread(len(own), most) if evenly else choose_rows([n[own] for n in numeric], len(own), most)]
-        kept.append(own)
     return np.sort(np.concatenate(kept))
 
 
-def _spread(rows: int, points: int) -> np.ndarray:
-    """``points`` row numbers from the first to the last, evenly; the last alone if there is but one."""
-    return np.linspace(rows - 1, 0, points).round().astype(np.int64)[::-1]
+def _spread(at: np.ndarray, points: int) -> np.ndarray:
+    """At most ``points`` rows from the first to the last, evenly by where they stand; the last alone if it is one."""
+    return np.unique(np.searchsorted(at, np.linspace(at[-1], at[0], points)))
 
 
 def _series_of_rows(told_apart_by: list[_Column], rows: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import FileResponse
 
 from pellucid.server.security import error_response, help_page
+from pellucid.server.warming import load_ahead
 
 __all__ = ["STATIC", "page", "router"]
 
@@ -53,6 +54,8 @@ def page(request: Request, path: str) -> Response:
             "<code>make web</code>",
             "Then reload. An installed wheel carries the page already.",
         )
+    if path.startswith("runs/"):
+        load_ahead()
     return FileResponse(index, media_type=_TYPES[".html"], headers={"Cache-Control": "no-cache"})
 
 

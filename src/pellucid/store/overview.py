@@ -1,8 +1,8 @@
-"""Overviews: of every full segment a few rows of each layer, so that a long history is drawn without being read.
+"""Overviews: of every full segment a few rows of each series, so that a long history is drawn without being read.
 
 An overview holds the rows that ``choose_rows`` picks, so that no extreme of any column is lost, sorted by layer in
-row groups; small ones are merged. It is not part of the run's data: a reader that finds none, or one of segments that
-are no longer there, reads the segments.
+row groups (where the table has layers); small ones are merged. It is not part of the run's data: a reader that finds
+none, or one of segments that are no longer there, reads the segments.
 """
 
 # pyarrow ships no types, so that what it returns is unknown to pyright.
@@ -34,9 +34,8 @@ OVERVIEW = "overview"
 
 _ROW = "row"
 """The row's number in the whole table."""
-_TABLES = ("layers", "histograms")
-_MOST_ROWS = 96
-"""Of each layer and kind, from one segment."""
+_MOST_ROWS = {"steps": 1024, "layers": 96, "histograms": 96}
+"""The tables that have overviews, and how many rows of each series (layer, and kind) are kept of one segment."""
 _LEAST_THINNING = 8
 _FAN = 8
 """That many overviews are merged into one."""
@@ -71,7 +70,7 @@ def summarise(rows: pa.Table, table: str, first_row: int) -> pa.Table:
     starts = np.flatnonzero(np.diff(series[order], prepend=-1))
     kept: list[np.ndarray] = []
     for own in np.split(order, starts[1:]):
-        most = min(_MOST_ROWS, max(1, len(own) // _LEAST_THINNING))
+        most = min(_MOST_ROWS[table], max(1, len(own) // _LEAST_THINNING))
         if table == "histograms":  # a picture of distributions over time has no single extreme
             chosen = np.unique(np.linspace(0, len(own) - 1, most).round().astype(np.int64))
         else:
@@ -94,7 +93,7 @@ class OverviewWriter:
 
     Args:
         folder: The run's.
-        table: Whose overviews; a table without layers has none.
+        table: Whose overviews; small tables have none.
         token: The writer's.
     """
 
@@ -102,7 +101,7 @@ class OverviewWriter:
         self._folder, self._table, self._token = folder, table, token
         self._final: list[tuple[Segment, list[str]]] = []
         self._passing: dict[str, Segment] = {}  # of segments that will be merged yet, by their names
-        self._is_kept = table in _TABLES
+        self._is_kept = table in _MOST_ROWS
 
     def take_over(self, segments: Sequence[Segment], sealed: Sequence[Segment]) -> None:
         """Go on beside these segments, of which some are never rewritten; overviews of others are deleted."""
@@ -177,8 +176,9 @@ def read_overviews(
     wanted = {segment.name for segment in segments}
     covered: set[str] = set()
     parts: list[pa.Table] = []
+    found = _list(folder, table) if table in _MOST_ROWS else []
     # The longest first: a merged overview and its parts may both be there for a moment.
-    for overview in sorted(_list(folder, table), key=lambda each: each.first - each.last) if table in _TABLES else []:
+    for overview in sorted(found, key=lambda each: each.first - each.last):
         footer, rows = _read(folder, table, overview, layer, wanted)
         if footer is not None and rows is not None:
             parts.append(rows)
@@ -210,9 +210,8 @@ def _list(folder: Folder, table: str) -> list[Segment]:
 
 def _encode(rows: pa.Table, table: str, parts: list[str]) -> bytes:
     """Sorted by layer, in row groups that end between two layers."""
-    codes = np.asarray(rows.column("layer").combine_chunks().indices.fill_null(-1))
+    codes, labels = _layers(rows)
     order = np.argsort(codes, kind="stable")
-    labels = cast("list[str]", rows.column("layer").combine_chunks().dictionary.to_pylist())
     ordered = codes[order]
     starts = np.flatnonzero(np.diff(ordered, prepend=-2))
     ends = np.append(starts[1:], len(ordered))
@@ -233,6 +232,14 @@ def _encode(rows: pa.Table, table: str, parts: list[str]) -> bytes:
         for begin, end in pairwise(bounds):
             writer.write_table(stamped.slice(begin, end - begin), row_group_size=max(1, end - begin))
     return sink.getvalue().to_pybytes()
+
+
+def _layers(rows: pa.Table) -> tuple[np.ndarray, list[str]]:
+    """The layer of each row as a code, and the codes' names; none in a table without layers."""
+    if "layer" not in rows.column_names:
+        return np.full(len(rows), -1), []
+    column = rows.column("layer").combine_chunks()
+    return np.asarray(column.indices.fill_null(-1)), cast("list[str]", column.dictionary.to_pylist())
 
 
 def _read(

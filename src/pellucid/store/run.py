@@ -20,6 +20,7 @@ from pellucid.store.locations import check_relative_path
 from pellucid.store.manifest import RunManifest, RunStatus, read_manifest
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
     from pellucid.results.base import Result
@@ -135,28 +136,37 @@ class Run:
             rows = _where(rows, column, value)
         return rows.select(wanted)
 
-    def overview(self, name: str, *, layer: str | None = None, kind: str | None = None) -> tuple[pa.Table, bool]:
+    def overview(
+        self, name: str, *, layer: str | None = None, kind: str | None = None
+    ) -> tuple[pa.Table, np.ndarray | None]:
         """As ``table`` from its first row on, but of a long history only the rows that keep each layer's extremes.
 
         What the writer has not summarised yet is there in full, and the rows are in the order of their recording.
 
         Returns:
-            The rows, and whether any were left out.
+            The rows, and where each stands among all of the table's, about (None: none was left out).
         """
+        import numpy as np
+
         from pellucid.store.overview import read_overviews
         from pellucid.store.segments import concatenate
 
         segments = self._segments(name)
         rows, covered = read_overviews(self._folder, name, segments, layer)
         if rows is None:
-            return self.table(name, layer=layer, kind=kind), False
+            return self.table(name, layer=layer, kind=kind), None
         end = next((each.first for each in segments if each.name not in covered), self.row_count(name))
         rest = [self.table(name, after=end, layer=layer, kind=kind)] if end < self.row_count(name) else []
         for column, value in {"layer": layer, "kind": kind}.items():
             rows = rows if value is None else _where(rows, column, value)
-        rows = rows.filter(_less(rows.column("row"), end))
-        rows = rows.sort_by("row").drop_columns(["row"])
-        return concatenate([rows, *rest], name), end > 0
+        if not end:
+            return concatenate(rest, name), None
+        rows = rows.filter(_less(rows.column("row"), end)).sort_by("row").combine_chunks()
+        after = [np.linspace(end, self.row_count(name) - 1, len(each)) for each in rest]
+        numbers = rows.column("row").combine_chunks()
+        own = np.frombuffer(numbers.buffers()[1], dtype=np.int64)[numbers.offset : numbers.offset + len(numbers)]
+        places = np.concatenate([own.astype(np.float64), *after])
+        return concatenate([rows.drop_columns(["row"]), *rest], name), places
 
     def _rows(self, name: str, columns: list[str], after: int) -> pa.Table:
         """Read a snapshot; if the writer merged files meanwhile, find the same rows in the new ones."""
