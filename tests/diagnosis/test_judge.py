@@ -1,5 +1,6 @@
 """How findings are weighed: against what the text of the docstrings promises."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -10,6 +11,7 @@ from pellucid.diagnosis.judge import judge
 from pellucid.diagnosis.registry import all_rules
 from pellucid.diagnosis.rule import Rule, make_finding
 from pellucid.diagnosis.series import Series
+from pellucid.results.diagnosis import EvidenceCurve
 from tests.diagnosis.made_by_hand import evidence
 
 
@@ -84,3 +86,15 @@ def test_a_series_is_summed_up_by_its_finite_part():
     line = Series(np.arange(101.0), 3 - 0.02 * np.arange(101.0))
     assert line.slope == pytest.approx(-2.0)
     assert line.smooth(10).y[0] == pytest.approx(3 - 0.02 * 4.5)
+
+
+@pytest.mark.parametrize(("need", "said"), [("calls", "no calls were seen"), ("evaluation", "no evaluation was seen")])
+def test_what_is_missing_is_said_in_its_number(need, said):
+    assert evidence().missing(need) == said
+
+
+def test_a_finding_shows_itself_without_its_arrays():
+    curve = EvidenceCurve("loss", np.arange(999.0), np.ones(999), "step", 0.0, "")
+    pictured = dataclasses.replace(found("bad_init", "fault", 0.9), curves=(curve,))
+    assert repr(pictured) == "Finding('bad_init', fault, 0.90: 'about bad_init')"
+    assert repr(pictured.curves[0]) == "EvidenceCurve('loss', 999 points)"

@@ -37,6 +37,9 @@ __all__ = ["NOWHERE", "Evidence"]
 NOWHERE = CodeLine("", 0, "", "")
 """No line of the user's."""
 
+_SINGLE = ("source", "evaluation")
+"""Needs that are spoken of in the singular."""
+
 
 class Evidence:
     """A watched run, as rules see it. Everything is read when it is first asked for.
@@ -255,4 +258,4 @@ class Evidence:
             "layers": bool(self.records.layers),
             "steps": len(self.loss) > 0,
         }
-        return "" if there[need] else f"no {need} were seen"
+        return "" if there[need] else f"no {need} {'was' if need in _SINGLE else 'were'} seen"

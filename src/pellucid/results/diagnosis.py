@@ -45,6 +45,9 @@ class EvidenceCurve:
     level: float  # nan for none
     level_name: str
 
+    def __repr__(self) -> str:
+        return f"EvidenceCurve({self.name!r}, {len(self.y)} points)"
+
 
 @dataclass(frozen=True)
 class LineChange:
@@ -70,6 +73,9 @@ class TriedChange:
     improved: bool
     said: str  # "accuracy 0.09 → 0.95 after 600 steps"
 
+    def __repr__(self) -> str:
+        return f"TriedChange({self.said!r}, improved={self.improved})"
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -90,6 +96,11 @@ class Finding:
     disproof: str  # what would prove it wrong
     symptoms: tuple[str, ...]  # codes and titles of what it explains
     tried: TriedChange | None
+
+    def __repr__(self) -> str:
+        place = self.where.place
+        at = f", {place.file}:{place.line}" if place.line else ""
+        return f"Finding({self.code!r}, {self.severity}, {self.certainty:.2f}{at}: {self.title!r})"
 
 
 @dataclass(frozen=True, eq=False)

@@ -165,7 +165,8 @@ class Sampling:
         unseen = "" if self._sampler.sees_activations else " (compiled, so without activations)"
         share = f", an even 1/{updates.stride} of them" if updates.stride > 1 else ""
         return (
-            f"{len(self.layers):,} layers{unseen} sampled at {self.steps:,} steps, "
+            f"{len(self.layers):,} layer{'s' * (len(self.layers) != 1)}{unseen} sampled "
+            f"at {self.steps:,} step{'s' * (self.steps != 1)}, "
             f"{self._histograms.samples:,} of these with histograms; "
             f"copies of weights took {updates.kept_bytes / 2**20:.1f} MiB at most{share}"
         )

@@ -45,7 +45,7 @@ def find(evidence: Evidence) -> Finding | None:
         "params_not_in_optimizer",
         severity="fault" if fault else "warning",
         certainty=certainty,
-        title=f"{_names(left)} get gradients and no optimiser updates them",
+        title=_title(left),
         place=place,
         layer="" if worst.module == "?" else worst.module,
         parameter=worst.name,
@@ -90,10 +90,12 @@ def _are_fresh(parameters: list[ScriptParameter]) -> bool:
     return not matrices or any(p.initial_uniform or 0.5 < p.initial_std < 1.5 for p in matrices)
 
 
-def _names(parameters: list[ScriptParameter]) -> str:
+def _title(parameters: list[ScriptParameter]) -> str:
     layers = list(dict.fromkeys(p.name if p.module in ("?", "") else p.module for p in parameters))
-    shown = ", ".join(layers[:3])
-    return f"{shown} and {len(layers) - 3} more" if len(layers) > 3 else shown
+    if len(layers) == 1:
+        return f"{layers[0]} gets gradients and no optimiser updates it"
+    more = f" and {len(layers) - 3} more" if len(layers) > 3 else ""
+    return f"{', '.join(layers[:3])}{more} get gradients and no optimiser updates them"
 
 
 def _steps_by_hand(evidence: Evidence) -> bool:
