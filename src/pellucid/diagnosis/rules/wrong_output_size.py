@@ -72,7 +72,7 @@ def _one_unit(evidence: Evidence, loss: ScriptLoss) -> Finding | None:
         why="One unit says yes or no; it has no way to name a third class, and targets above 1 drive the loss below 0.",
         fix=f"Use {classes} output units with cross-entropy.",
         figures=figures,
-        changes=_widen(evidence, 1, classes),
+        changes=(),  # the loss, its targets' type and every squeeze on the way would have to change with the layer
         loss=loss,
     )
 
@@ -90,9 +90,15 @@ def _one_column(evidence: Evidence, loss: ScriptLoss) -> Finding | None:
         why="A softmax over one unit is 1 for every example, so the loss and its gradient are 0.",
         fix="Use two output units, or one with binary cross-entropy.",
         figures=figures,
-        changes=_widen(evidence, 1, 2),
+        changes=_widen(evidence, 1, 2) if _numbers_classes(loss) else (),
         loss=loss,
     )
+
+
+def _numbers_classes(loss: ScriptLoss) -> bool:
+    """Whether the targets are numbers of two classes: then cross-entropy takes another column as it stands."""
+    target = loss.target
+    return target is not None and len(target.shape) == 1 and target.dtype.startswith("int") and target.maximum <= 1
 
 
 def _columns(evidence: Evidence, loss: ScriptLoss) -> Finding | None:
