@@ -29,10 +29,10 @@ __all__ = ["DepthFirst"]
 _NUMBERS = 1 << 18
 """How many numbers of states an operation is given at once."""
 
-_ROOM = 1 << 19
+_ROOM = 1 << 20
 """How many numbers the states of a patch may have before it is taken apart."""
 
-_PATCHES = 4
+_PATCHES = 2
 """Into how many patches, at least."""
 
 _LEAST = 64
@@ -128,7 +128,7 @@ class DepthFirst:
             for start in range(0, len(given), step):
                 part = torch.from_numpy(given[start : start + step])
                 after[first + start : first + start + len(part)] = self._networks.use(
-                    lambda network, part=part: network.advance(part, kink, kink + 1)
+                    lambda network, part=part: network.advance(part, kink, kink + 1, spent=True)
                 ).numpy()
         self._memory.give(new)
         return after

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from pellucid.capture.piecewise import PiecewiseProgram
-from pellucid.capture.piecewise_tables import KINKS, kink_entries
+from pellucid.capture.piecewise_tables import KINKS, ONE_ZERO, kink_entries
 from pellucid.capture.tape_functions import FunctionFacts, describe_function
 from pellucid.capture.tape_structures import map_tensors, tensors_in
 from pellucid.core.rules.registry import bind_arguments
@@ -28,11 +28,13 @@ class _Cut:
         place: The operation's place among all operations; the end of the network lies after the last one.
         alive: The operations whose outcome is read from there on, with the shape of it for one example.
         size: How many numbers these are for one example.
+        plain: Whether they are what decides where a kink bends, as they stand.
     """
 
     place: int
     alive: dict[int, tuple[int, ...]]
     size: int
+    plain: bool
 
 
 @dataclass
@@ -44,6 +46,7 @@ class _Record:
     shapes: dict[int, tuple[int, ...]] = field(default_factory=lambda: {})
     works: list[int] = field(default_factory=lambda: [])
     kinks: list[int] = field(default_factory=lambda: [])
+    plain: set[int] = field(default_factory=set[int])
 
 
 class ResumableProgram:
@@ -75,21 +78,26 @@ class ResumableProgram:
         return self._run(points, None, -1, kink)
 
     @torch.no_grad()
-    def advance(self, state: Tensor, kink: int, to: int) -> Tensor:
-        """The state before a later kink from the state before one; the outputs if ``to`` is the number of kinks."""
-        return self._run(None, state, kink, to)
+    def advance(self, state: Tensor, kink: int, to: int, *, spent: bool = False) -> Tensor:
+        """The state before a later kink from the state before one; the outputs if ``to`` is the number of kinks.
+
+        The network may write over a state that is ``spent``.
+        """
+        return self._run(None, state, kink, to, copied=not spent)
 
     @torch.no_grad()
     def entries(self, state: Tensor, kink: int) -> Tensor:
-        """What decides where a kink bends, from the state before it."""
+        """What decides where a kink bends, from the state before it; it may be the state itself."""
+        if self._cuts[kink].plain:
+            return state
         place = self._cuts[kink].place
         walk = _Walk(self._record, self._given(state, kink, copied=False), place, place)
         self._walk(walk, self._nowhere(len(state)))
         return walk.entries
 
-    def _run(self, points: Tensor | None, state: Tensor | None, kink: int, to: int) -> Tensor:
+    def _run(self, points: Tensor | None, state: Tensor | None, kink: int, to: int, *, copied: bool = True) -> Tensor:
         last = to == len(self._cuts)
-        given = {} if state is None else self._given(state, kink)
+        given = {} if state is None else self._given(state, kink, copied=copied)
         start = 0 if state is None else self._cuts[kink].place
         stop = -1 if last else self._cuts[to].place
         if points is None:
@@ -99,7 +107,8 @@ class ResumableProgram:
         outputs = self._walk(walk, points)
         if last:
             return outputs
-        return torch.cat([walk.kept[place].reshape(len(points), -1) for place in self._cuts[to].alive], 1)
+        found = [walk.kept[place].reshape(len(points), -1) for place in self._cuts[to].alive]
+        return found[0] if len(found) == 1 else torch.cat(found, 1)
 
     def _walk(self, walk: _Walk, points: Tensor) -> Tensor:
         try:
@@ -114,7 +123,7 @@ class ResumableProgram:
         for place, shape in alive.items():
             size = _count(shape)
             part = state[:, at : at + size].reshape(len(state), *shape)
-            found[place] = part.clone() if copied else part
+            found[place] = part.clone() if copied else part.contiguous()
             at += size
         return found
 
@@ -177,7 +186,8 @@ def _resumable(program: PiecewiseProgram, record: _Record) -> ResumableProgram |
                         return None
                     alive[source] = record.shapes[source]
         alive = dict(sorted(alive.items()))
-        cuts.append(_Cut(place, alive, sum(_count(shape) for shape in alive.values())))
+        plain = place in record.plain and list(alive) == record.reads[place]
+        cuts.append(_Cut(place, alive, sum(_count(shape) for shape in alive.values()), plain))
     return ResumableProgram(program, record, cuts)
 
 
@@ -251,6 +261,8 @@ class _Noting(_Counting):
             self._kink += 1
             if self._kink in self._kinks:
                 record.kinks.append(self.place)
+                if facts.op in ONE_ZERO:
+                    record.plain.add(self.place)
         given = [tensor for _, tensor in tensors_in((args, dict(kwargs)))]
         read = [self.sources[id(tensor)] for tensor in given if id(tensor) in self.sources]
         result = func(*args, **kwargs)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
-__all__ = ["KINKS", "kind_of_step", "kink_entries", "kink_kind"]
+__all__ = ["KINKS", "ONE_ZERO", "kind_of_step", "kink_entries", "kink_kind"]
 
 Kind = Literal["constant", "affine", "kink", "smooth", "jump"]
 
@@ -43,7 +43,9 @@ _JUMPS = {
     *("logical_and", "logical_or", "logical_not", "bool", "int", "long", "argsort"),
 }
 
-_ONE_ZERO = {"relu", "leaky_relu", "prelu", "rrelu", "abs", "absolute"}
+ONE_ZERO = {"relu", "leaky_relu", "prelu", "rrelu", "abs", "absolute"}
+"""The kinks that bend where an entry passes zero."""
+
 _POOLS = {
     *("max_pool1d", "max_pool2d", "max_pool3d", "max_pool1d_with_indices", "max_pool2d_with_indices"),
     *("max_pool3d_with_indices", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"),
@@ -52,7 +54,7 @@ _EXTREMES = {"max", "min", "amax", "amin"}
 _PAIRS = {"maximum", "minimum", "fmax", "fmin"}
 _BOUNDED = {"hardtanh", "relu6", "hardsigmoid", "clamp", "clip", "clamp_min", "clamp_max", "softshrink", "threshold"}
 
-KINKS = _ONE_ZERO | _POOLS | _EXTREMES | _PAIRS | _BOUNDED
+KINKS = ONE_ZERO | _POOLS | _EXTREMES | _PAIRS | _BOUNDED
 """The canonical names of all operations that may be kinks."""
 
 
@@ -134,7 +136,7 @@ def kink_entries(op: str, arguments: Mapping[str, Any]) -> Tensor:
         gives all of the first, then all of the second. For a maximum: examples × groups × members.
     """
     x = arguments["input"]
-    if op in _ONE_ZERO:
+    if op in ONE_ZERO:
         return x.flatten(1)
     if op in _POOLS:
         return _pooled(op, x, arguments)

@@ -11,7 +11,7 @@ from typing import Any
 
 from numba import njit
 
-__all__ = ["compiled", "compiled_into", "is_on_disk"]
+__all__ = ["compiled", "compiled_bare", "compiled_into", "is_on_disk"]
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -19,9 +19,17 @@ def compiled(function: Callable[..., Any]) -> Any:
     return njit(cache=True, nogil=True, error_model="numpy")(inspect.unwrap(function))
 
 
+def compiled_bare(function: Callable[..., Any]) -> Any:
+    """The same for a function that makes no array and no view of one, and so has no use for counts of references.
+
+    Where tuples of arrays are handed about, these counts, which threads share, take far longer than all the rest.
+    """
+    return njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(inspect.unwrap(function))
+
+
 def compiled_into(function: Callable[..., Any]) -> Any:
-    """The same, and laid out in place of each call: for small functions that are given many arrays."""
-    return njit(cache=True, nogil=True, forceinline=True, error_model="numpy")(inspect.unwrap(function))
+    """The bare kind, laid out in place of each call: for small functions that are given many arrays."""
+    return njit(cache=True, nogil=True, forceinline=True, error_model="numpy", _nrt=False)(inspect.unwrap(function))
 
 
 def is_on_disk(function: Any) -> bool:

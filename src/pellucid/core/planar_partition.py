@@ -122,6 +122,7 @@ class _Room(NamedTuple):
     order: np.ndarray
     stack: np.ndarray
     chain: np.ndarray
+    before: np.ndarray
 
 
 def divide(
@@ -308,5 +309,5 @@ def _make_room(size: int, width: int) -> _Room:
         np.empty((size // 2, width), np.uint64), np.empty(width, np.uint64), whole(), whole(), whole(),
         whole(), whole(), whole(), np.empty((size, 4)), whole(),
         np.empty((size, 2), np.int32), whole(), whole(), whole(), whole(), whole(), whole(), np.empty(size), whole(),
-        np.empty((size // 2, 4), np.int32), np.empty(2, np.int32),
+        np.empty((size // 2, 4), np.int32), np.empty(2, np.int32), np.empty(7, np.int64),
     )  # fmt: skip

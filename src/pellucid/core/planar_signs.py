@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from pellucid.core.compiled import compiled
+from pellucid.core.compiled import compiled, compiled_bare
 from pellucid.core.planar_emit import descend
 
 __all__ = ["count_trailing", "cross_edges", "gather_vertices", "knock_out", "pack_signs"]
 
 
-@compiled
+@compiled_bare
 def gather_vertices(ring_vertex, first, last, stamp, vertices):
     """The vertices of a run of rings, each once; ``stamp`` says which place each one has. Returns how many."""
     count = 0
@@ -52,7 +52,7 @@ def pack_signs(quantities, tolerance, positive, negative):
             positive[row, word], negative[row, word] = plus, minus
 
 
-@compiled
+@compiled_bare
 def count_trailing(word):
     """The place of the lowest bit that is set."""
     count = 0
@@ -65,7 +65,7 @@ def count_trailing(word):
     return count
 
 
-@compiled
+@compiled_bare
 def _crossings(a, b, positive, negative, quantities, units, places):
     """The quantities that pass zero between two vertices, and where, sorted along the way. Returns how many."""
     count = 0
@@ -85,7 +85,7 @@ def _crossings(a, b, positive, negative, quantities, units, places):
     return count
 
 
-@compiled
+@compiled_bare
 def cross_edges(mesh, block, cuts, out, count, weld, units, places):
     """Divide every edge of a block's cells that is not divided yet; both of its cells will find the same vertices.
 
@@ -134,7 +134,7 @@ def cross_edges(mesh, block, cuts, out, count, weld, units, places):
     return True
 
 
-@compiled
+@compiled_bare
 def knock_out(words, starts, left, found):
     """Which member of each group is left after all rounds, row by row.
 

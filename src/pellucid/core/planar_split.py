@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pellucid.core.compiled import compiled, compiled_into
+from pellucid.core.compiled import compiled_bare, compiled_into
 from pellucid.core.planar_emit import FULL_OUTPUT, descend, emit, emit_two, link, set_bit
 from pellucid.core.planar_signs import count_trailing
 
@@ -25,13 +25,13 @@ __all__ = ["split_cells"]
 _FULL_SCRATCH = 2
 
 
-@compiled
+@compiled_bare
 def split_cells(mesh, block, cuts, out, count, room, weld, offset, cell):
     """Cut the cells of a block from ``cell`` on.
 
     Returns the next cell to cut and what there was no room for: 0 nothing, 1 the mesh, 2 scratch, 3 the patterns.
     """
-    before = count.copy()
+    before = room.before
     while cell < block.last_cell:
         for number in range(len(count)):
             before[number] = count[number]
@@ -40,7 +40,8 @@ def split_cells(mesh, block, cuts, out, count, room, weld, offset, cell):
         if chords >= 0:
             status = _arrange(out, count, room, chords, length, weld, offset, cell)
         if status != 0:
-            count[:] = before
+            for number in range(len(count)):
+                count[number] = before[number]
             return cell, status
         cell += 1
     return cell, 0
