@@ -1,4 +1,4 @@
-"""Rules on the network's parts: who owns them, who updates them, whether gradients reach them, in which mode they run."""
+"""Rules on parts of the network: who owns and updates them, whether gradients reach them, in which mode they run."""
 
 from __future__ import annotations
 
