@@ -2,6 +2,7 @@
 
 import { decodeSegment, type Frame } from "./frames";
 import { decodePayload } from "./payload";
+import { decodePicture, type RegionPicture } from "./region_parts";
 import type { AskRequest, ErrorReply, Results, RunDetail, RunList, TableName, Version } from "./types";
 
 /** What the server said was wrong, or that it could not be reached (status 0). */
@@ -45,6 +46,16 @@ export async function fetchResult(
   const path = `/api/runs/${encodeURIComponent(run)}/results/${encodeURIComponent(name)}`;
   const answer = await ask(slim ? `${path}?slim=true` : path);
   return decodePayload<Results[keyof Results]>(await answer.arrayBuffer());
+}
+
+/** Linear regions as they are first drawn; their parts are asked for as they are needed. */
+export async function fetchRegions(run: string, name: string): Promise<RegionPicture> {
+  const path = `/api/runs/${encodeURIComponent(run)}/results/${encodeURIComponent(name)}`;
+  const picture = await ask(`${path}?slim=true`);
+  return decodePicture(await picture.arrayBuffer(), async (query) => {
+    const words = new URLSearchParams(Object.entries(query).map(([key, value]) => [key, String(value)]));
+    return (await ask(`${path}/part?${words.toString()}`)).arrayBuffer();
+  });
 }
 
 /** A question to one example of a run, as `pellucid.lenses.trace_questions` takes it. */

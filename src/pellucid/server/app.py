@@ -24,6 +24,7 @@ from pellucid.server import live, routes_page, routes_runs
 from pellucid.server.asking import Desk
 from pellucid.server.index import RunIndex
 from pellucid.server.security import Guard, error_response
+from pellucid.server.shelf import Shelf
 
 __all__ = ["create_app"]
 
@@ -51,6 +52,7 @@ def create_app(runs_dir: str | Path, token: str, *, static: Path | None = None) 
     app.state.index = RunIndex(runs_dir)
     app.state.hub = live.Hub(runs_dir, app.state.index)
     app.state.desk = Desk(runs_dir)
+    app.state.shelf = Shelf()
     app.state.static = static or routes_page.STATIC
     app.include_router(routes_runs.router)
     app.include_router(live.router)

@@ -13,7 +13,7 @@ from pellucid.server.models import ResultEntry, RunDetail, RunSummary, TableRows
 from pellucid.store.listing import RunSummary as StoredSummary
 from pellucid.store.run import Run
 
-__all__ = ["RUN_SHAPE", "describe_run", "summarize", "summarize_run"]
+__all__ = ["RUN_SHAPE", "describe_run", "schema_of", "summarize", "summarize_run", "version_of"]
 
 RUN_SHAPE = tuple(name for name in RunSummary.model_fields if name not in ("kind", "status", "metrics", "error"))
 """The fields that a summary takes over from a manifest as they are."""
@@ -48,9 +48,7 @@ def describe_run(run: Run) -> RunDetail:
         version=manifest.version,
         resumes=manifest.resumes,
         results=[
-            ResultEntry.model_validate(
-                {"name": name, "schema": _schema_of(run, name), "version": _version_of(run, name)}
-            )
+            ResultEntry.model_validate({"name": name, "schema": schema_of(run, name), "version": version_of(run, name)})
             for name in run.result_names()
         ],
         tables=TableRows(**rows),
@@ -84,14 +82,14 @@ def _json_safe(value: Any) -> Any:
     return value
 
 
-def _schema_of(run: Run, name: str) -> str:
+def schema_of(run: Run, name: str) -> str:
     """The schema named in a payload; empty if the file is damaged or gone."""
     key = _file_key(run, name)
     if key is not None and key in _SCHEMAS:
         return _SCHEMAS[key]
     try:
-        schema = _read_schema(run.result_bytes(name))
-    except (RunError, StorageError):
+        schema = _read_schema(run.result_bytes(name) if key is None else _read_head(Path(key[0])))
+    except (RunError, StorageError, OSError):
         return ""
     if key is not None:
         _SCHEMAS[key] = schema
@@ -110,9 +108,17 @@ def _file_key(run: Run, name: str) -> tuple[str, int, int] | None:
     return str(path), found.st_mtime_ns, found.st_size
 
 
-def _version_of(run: Run, name: str) -> str:
+def version_of(run: Run, name: str) -> str:
+    """What changes when a result is replaced; empty where that cannot be told."""
     key = _file_key(run, name)
     return "" if key is None else f"{key[1]}-{key[2]}"
+
+
+def _read_head(path: Path) -> bytes:
+    """The payload without its arrays."""
+    with path.open("rb") as file:
+        length = file.read(8)
+        return length + file.read(min(int.from_bytes(length, "little"), path.stat().st_size))
 
 
 def _read_schema(payload: bytes) -> str:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from pellucid import __version__
+from pellucid.errors import SettingsError
 from pellucid.server.models import MAX_POINTS, AskRequest, ErrorReply, RunDetail, RunList, TableName, Version
 
-__all__ = ["ask_run", "read_result", "read_run", "read_runs", "read_table", "read_version", "router"]
+if TYPE_CHECKING:
+    from pellucid.results.linear_regions import LinearRegions
+    from pellucid.store.run import Run
+
+__all__ = ["ask_run", "read_part", "read_result", "read_run", "read_runs", "read_table", "read_version", "router"]
 
 router = APIRouter(prefix="/api", responses={"4XX": {"model": ErrorReply}})
 
@@ -53,13 +58,43 @@ def read_result(
     *,
     slim: Annotated[bool, Query(description="Leave out what no view draws, of results that hold such.")] = False,
 ) -> Response:
-    """A result's payload, a safetensors buffer: as it lies on disk, unless slim, without what no view draws."""
+    """A result's payload, a safetensors buffer: as it lies on disk, unless slim, without what no view draws.
+
+    Slim linear regions are what their first drawing needs; the rest is had part by part.
+    """
+    from pellucid.server.describe import schema_of
     from pellucid.server.slimming import slim_payload
     from pellucid.store.run import find_run
 
     run = find_run(run_id, request.app.state.runs_dir)
-    slimmed = slim_payload(run.result(name)) if slim else None
-    return _binary(slimmed or run.result_bytes(name))
+    if not slim:
+        return _binary(run.result_bytes(name))
+    if schema_of(run, name).startswith("linear_regions/"):
+        from pellucid.server.region_parts import pack_picture
+
+        return _binary(pack_picture(_regions(request, run, name)))
+    return _binary(slim_payload(run.result(name)) or run.result_bytes(name))
+
+
+@router.get("/runs/{run_id}/results/{name}/part", operation_id="read_part", response_class=Response, responses=_BYTES)
+def read_part(
+    request: Request,
+    run_id: RunId,
+    name: str,
+    *,
+    what: Literal["cell", "state", "active", "pattern", "slope", "bends"],
+    cell: Annotated[int, Query(ge=0)] = 0,
+    layer: Annotated[int, Query(ge=-1, description="-1 for all of them.")] = -1,
+    unit: Annotated[int, Query(ge=-1, description="-1 for all of them.")] = -1,
+    output: Annotated[int, Query(ge=0)] = 0,
+) -> Response:
+    """A part of linear regions: what one cell is, a figure of every cell, or where an operation bends the network."""
+    from pellucid.server.region_parts import PartQuery, pack_part
+    from pellucid.store.run import find_run
+
+    run = find_run(run_id, request.app.state.runs_dir)
+    query = PartQuery(what, cell=cell, layer=layer, unit=unit, output=output)
+    return _binary(pack_part(_regions(request, run, name), query))
 
 
 @router.get("/runs/{run_id}/tables/{table}", operation_id="read_table", response_class=Response, responses=_BYTES)
@@ -99,6 +134,21 @@ async def ask_run(request: Request, run_id: RunId, asked: AskRequest) -> Respons
             desk.forget(future)
             waiting.cancel()
     return Response(status_code=204)  # nobody reads it
+
+
+def _regions(request: Request, run: Run, name: str) -> LinearRegions:
+    """Linear regions, kept for the next question.
+
+    Raises:
+        SettingsError: the result is something else.
+    """
+    from pellucid.results.linear_regions import LinearRegions
+    from pellucid.server.describe import version_of
+
+    result = request.app.state.shelf.get((run.location, name, version_of(run, name)), lambda: run.result(name))
+    if isinstance(result, LinearRegions):
+        return result
+    raise SettingsError("only linear regions are had in parts", place=name, remedy="ask for the whole result")
 
 
 def _json(model: RunList | RunDetail) -> Response:

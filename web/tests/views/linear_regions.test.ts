@@ -1,14 +1,16 @@
 import { flushSync, mount, unmount } from "svelte";
 import { afterEach, describe, expect, it } from "vitest";
 import type { NdArray } from "../../api/payload";
+import type { CellPart } from "../../api/region_parts";
 import type { LinearRegions as Regions } from "../../api/types";
 import { held, panBy, seen, toPlane, toScreen, WHOLE, zoomAt } from "../../parts/camera";
-import { areaOf, cornersOf, evaluate, localMap, slopeOf } from "../../views/linear_regions/affine";
+import { areaOf, evaluate, localMap, slopeOf } from "../../views/linear_regions/affine";
 import { lead, paint, robustRange, scaleFor } from "../../views/linear_regions/coloring";
 import { decide } from "../../views/linear_regions/decision";
-import { bendsAt, kinkOf, sides } from "../../views/linear_regions/kinks";
+import { kinkOf, sides } from "../../views/linear_regions/kinks";
+import { localParts } from "../../views/linear_regions/local_parts";
 import { CellFinder } from "../../views/linear_regions/locate";
-import { buildMesh, buildSegments, layOut, unitVertices, visible } from "../../views/linear_regions/mesh";
+import { allEdges, buildMesh, layOut, segmentsBetween, unitVertices, visible } from "../../views/linear_regions/mesh";
 import { Patterns, scatter } from "../../views/linear_regions/patterns";
 import { provenOf } from "../../views/linear_regions/proofs";
 import LinearRegions from "../../views/LinearRegions.svelte";
@@ -165,11 +167,13 @@ describe("the mesh of cells", () => {
   it("finds the lines of one layer or unit", () => {
     const result = fourSquares();
     const unit = unitVertices(result);
-    const belongs = bendsAt(result.kinks[1]!, 0);
-    const lines = buildSegments(result, unit, (edge) => belongs(result.edge_kink.data[edge] as number));
+    const parts = localParts(result);
+    const lines = segmentsBetween(parts.bends(1, 0) as Uint32Array, unit);
     expect(lines.ends.length / 4).toBe(2);
     expect(Array.from(lines.ends).filter((_, at) => at % 2 === 1)).toEqual([0.5, 0.5, 0.5, 0.5]);
-    expect(sides(result, 0).map(({ name }) => name)).toEqual(["", "first", "second", ""]);
+    expect(allEdges(result, unit).ends.length / 4).toBe(12);
+    expect(parts.bending).toEqual([1, 1]);
+    expect(sides(result, parts.cell(0) as CellPart).map(({ name }) => name)).toEqual(["", "first", "second", ""]);
     expect(kinkOf(result, 1)?.module).toBe("second");
     expect(kinkOf(result, -1)).toBeUndefined();
   });
@@ -205,13 +209,14 @@ describe("the cell under a place", () => {
 describe("a cell's linear model", () => {
   it("is the network's own", () => {
     const result = fourSquares();
-    const map = localMap(result, 3)!;
+    const cell = (index: number) => localParts(result).cell(index) as CellPart;
+    const map = localMap(cell(3))!;
     expect(map.slopes[0]![0]).toBeCloseTo(1, 12);
     expect(map.slopes[0]![1]).toBeCloseTo(2, 12);
     expect(evaluate(map, 0.3, 0.4)[0]).toBeCloseTo(0.3 + 0.8 - 0.5, 12);
     expect(slopeOf(result, 3, 0)).toBeCloseTo(Math.sqrt(5), 12);
     expect(slopeOf(result, 0, 0)).toBe(0);
-    expect(areaOf(cornersOf(result, 2), unitVertices(result))).toBe(0.25);
+    expect(areaOf(cell(2).points, result.plane)).toBe(0.25);
   });
 });
 

@@ -1,5 +1,6 @@
 /** The linear model of a cell, from what the network gives at its corners. */
 
+import type { CellPart } from "../../api/region_parts";
 import type { LinearRegions } from "../../api/types";
 
 export interface LocalMap {
@@ -10,16 +11,14 @@ export interface LocalMap {
 }
 
 /** Least squares about the middle of the corners: exact, for the network is linear there. */
-export function localMap(result: LinearRegions, cell: number): LocalMap | null {
-  const count = outputsOf(result);
-  if (count === 0 || cell < 0) return null;
-  const corners = cornersOf(result, cell);
-  const points = result.vertices.data;
-  const values = result.outputs.data;
-  const mean = (pick: (corner: number) => number) =>
-    corners.reduce((sum, corner) => sum + pick(corner), 0) / corners.length;
+export function localMap({ points, outputs }: CellPart): LocalMap | null {
+  const corners = points.length / 2;
+  const count = outputs.length / corners;
+  if (!(count > 0)) return null;
+  const all = Array.from({ length: corners }, (_, corner) => corner);
+  const mean = (pick: (corner: number) => number) => all.reduce((sum, corner) => sum + pick(corner), 0) / corners;
   const middle = [mean((corner) => points[2 * corner] as number), mean((corner) => points[2 * corner + 1] as number)];
-  const offset = corners.map((corner) => [
+  const offset = all.map((corner) => [
     (points[2 * corner] as number) - (middle[0] as number),
     (points[2 * corner + 1] as number) - (middle[1] as number),
   ]) as [number, number][];
@@ -30,11 +29,10 @@ export function localMap(result: LinearRegions, cell: number): LocalMap | null {
   const slopes: [number, number][] = [];
   const offsets: number[] = [];
   for (let output = 0; output < count; output++) {
-    const height = mean((corner) => values[corner * count + output] as number);
+    const height = mean((corner) => outputs[corner * count + output] as number);
     let [sx, sy] = [0, 0];
-    corners.forEach((corner, place) => {
-      const rise = (values[corner * count + output] as number) - height;
-      const [dx, dy] = offset[place] as [number, number];
+    offset.forEach(([dx, dy], corner) => {
+      const rise = (outputs[corner * count + output] as number) - height;
       sx += dx * rise;
       sy += dy * rise;
     });
@@ -85,14 +83,16 @@ export function cornersOf(result: LinearRegions, cell: number): number[] {
   return Array.from(result.cell_vertex.data.subarray(start[cell] as number, start[cell + 1] as number));
 }
 
-/** The area of a cell as a share of the slice. */
-export function areaOf(corners: readonly number[], unit: Float64Array): number {
+/** The area within corners × (s, t) as a share of the slice's. */
+export function areaOf(points: ArrayLike<number>, plane: LinearRegions["plane"]): number {
+  const [[left = 0, right = 1], [low = 0, high = 1]] = [plane.u_range, plane.v_range];
+  const corners = points.length / 2;
   let twice = 0;
-  corners.forEach((corner, place) => {
-    const next = corners[(place + 1) % corners.length] as number;
-    twice +=
-      (unit[2 * corner] as number) * (unit[2 * next + 1] as number) -
-      (unit[2 * next] as number) * (unit[2 * corner + 1] as number);
-  });
-  return twice / 2;
+  for (let corner = 0; corner < corners; corner++) {
+    const next = (corner + 1) % corners;
+    const [x0, y0] = [(points[2 * corner] as number) - left, (points[2 * corner + 1] as number) - low];
+    const [x1, y1] = [(points[2 * next] as number) - left, (points[2 * next + 1] as number) - low];
+    twice += x0 * y1 - x1 * y0;
+  }
+  return twice / 2 / ((right - left) * (high - low));
 }

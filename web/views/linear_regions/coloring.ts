@@ -4,8 +4,7 @@ import { classRgb, mix, parseColor } from "../../parts/class_color";
 import { fromLch, rampColor, type Ramp, type Rgb } from "../../parts/color";
 import { resolveColor } from "../../parts/theme.svelte";
 import type { LinearRegions } from "../../api/types";
-import { outputsOf, slopeOf } from "./affine";
-import type { Patterns } from "./patterns";
+import { outputsOf } from "./affine";
 
 export type Coloring = "class" | "output" | "pattern" | "unit" | "active" | "slope";
 
@@ -89,8 +88,8 @@ export function lead(values: ArrayLike<number>): number {
   return (1 / total - even) / (1 - even);
 }
 
-export function byPattern(patterns: Patterns, layers: readonly number[], cells: number, dark: boolean): Palette {
-  const { x, y } = patterns.directions(layers);
+/** By 4 · hue + strength. */
+export function byPattern(codes: ArrayLike<number>, dark: boolean): Palette {
   const tones = Array.from({ length: 360 * 4 }, (_, place) => {
     const strength = (place % 4) / 3;
     return fromLch(
@@ -99,16 +98,11 @@ export function byPattern(patterns: Patterns, layers: readonly number[], cells: 
       Math.floor(place / 4),
     );
   });
-  return paint(cells, (cell) => {
-    const [right, up] = [x[cell] as number, y[cell] as number];
-    const hue = (Math.round((Math.atan2(up, right) * 180) / Math.PI) + 360) % 360;
-    const strength = Math.min(3, Math.floor(Math.hypot(right, up) * 1.8));
-    return tones[hue * 4 + strength] as Rgb;
-  });
+  return paint(codes.length, (cell) => tones[codes[cell] as number] as Rgb);
 }
 
 /** Off is the sunken surface, on the accent; of a maximum, each winner has a colour. */
-export function byState(states: Uint8Array, winners: boolean): Palette {
+export function byState(states: ArrayLike<number>, winners: boolean): Palette {
   const off = parseColor(resolveColor("--surface-sunken"));
   const on = mix(off, parseColor(resolveColor("--accent")), 0.6);
   return paint(states.length, (cell) => {
@@ -121,14 +115,6 @@ export function byState(states: Uint8Array, winners: boolean): Palette {
 export function byValue(values: ArrayLike<number>, scale: Scale, dark: boolean): Palette {
   const { ramp, low, high } = scale;
   return paint(values.length, (index) => rampColor(ramp, ((values[index] as number) - low) / (high - low || 1), dark));
-}
-
-/** How steep an output is in each cell: the length of its gradient over the slice's own coordinates. */
-export function steepness(result: LinearRegions, output: number): Float32Array {
-  const cells = Math.max(0, result.cell_start.data.length - 1);
-  const found = new Float32Array(cells);
-  for (let cell = 0; cell < cells; cell++) found[cell] = slopeOf(result, cell, output);
-  return found;
 }
 
 /** The range that most of some values lie in: a few extremes do not take the colours from the rest. */

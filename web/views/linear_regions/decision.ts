@@ -5,6 +5,7 @@
 
 import type { LinearRegions } from "../../api/types";
 import { outputsOf } from "./affine";
+import type { Unit } from "./mesh";
 
 /** A network of one output parts two classes at a level. */
 export function classesOf(result: LinearRegions): number {
@@ -28,7 +29,7 @@ export interface Decision {
 
 type Corner = { x: number; y: number; values: number[] };
 
-export function decide(result: LinearRegions, unit: Float64Array, level = 0): Decision {
+export function decide(result: LinearRegions, unit: Unit, level = 0): Decision {
   const start = result.cell_start.data;
   const ring = result.cell_vertex.data;
   const cells = Math.max(0, start.length - 1);
@@ -75,7 +76,7 @@ function vertexWinners(result: LinearRegions, level: number): Int16Array {
   return found;
 }
 
-function cornersWith(result: LinearRegions, unit: Float64Array, from: number, to: number, level: number): Corner[] {
+function cornersWith(result: LinearRegions, unit: Unit, from: number, to: number, level: number): Corner[] {
   const outputs = outputsOf(result);
   return Array.from(result.cell_vertex.data.subarray(from, to), (vertex) => {
     const given = Array.from(result.outputs.data.subarray(vertex * outputs, (vertex + 1) * outputs));

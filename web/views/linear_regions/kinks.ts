@@ -1,5 +1,6 @@
 /** The operations that bend a network, and the edges of cells along which they do. */
 
+import type { CellPart } from "../../api/region_parts";
 import type { LinearRegions } from "../../api/types";
 
 export type Kink = LinearRegions["kinks"][number];
@@ -27,11 +28,8 @@ export function kinkOf(result: LinearRegions, number: number): Kink | undefined 
 }
 
 /** What bends at each side of a cell; '' for the border. */
-export function sides(result: LinearRegions, cell: number): { name: string; unit: number }[] {
-  const start = result.cell_start.data;
-  const edges = result.cell_edge.data.subarray(start[cell] as number, start[cell + 1] as number);
-  return Array.from(edges, (edge) => {
-    const number = result.edge_kink.data[edge] as number;
+export function sides(result: LinearRegions, { sides: numbers }: CellPart): { name: string; unit: number }[] {
+  return Array.from(numbers, (number) => {
     const kink = kinkOf(result, number);
     return { name: kink ? kink.module || kink.op : "", unit: kink ? (number - kink.first) % unitsOf(kink) : -1 };
   });

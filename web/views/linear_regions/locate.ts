@@ -1,6 +1,6 @@
 /** Which cell lies under a place: a grid of lists of cells, then each one's sides. */
 
-import { boxesOf } from "./mesh";
+import { boxesOf, type Unit } from "./mesh";
 
 export class CellFinder {
   readonly #across: number;
@@ -8,10 +8,13 @@ export class CellFinder {
   readonly #cells: Uint32Array;
   readonly #start: ArrayLike<number>;
   readonly #ring: ArrayLike<number>;
-  readonly #unit: Float64Array;
+  readonly #unit: Unit;
+  /** What rounding may do to a side. */
+  readonly #slack: number;
 
-  constructor(start: ArrayLike<number>, ring: ArrayLike<number>, unit: Float64Array) {
+  constructor(start: ArrayLike<number>, ring: ArrayLike<number>, unit: Unit) {
     [this.#start, this.#ring, this.#unit] = [start, ring, unit];
+    this.#slack = unit instanceof Float32Array ? 1e-6 : 1e-9;
     const cells = Math.max(0, start.length - 1);
     const boxes = boxesOf(start, ring, unit);
     const across = Math.min(512, Math.max(1, Math.round(Math.sqrt(cells))));
@@ -50,7 +53,7 @@ export class CellFinder {
       if (inside >= 0) return cell;
       if (inside > least) [best, least] = [cell, inside];
     }
-    return least > -1e-9 ? best : -1;
+    return least > -this.#slack ? best : -1;
   }
 
   #line(value: number): number {
@@ -72,7 +75,7 @@ export class CellFinder {
       const turned = right * (y - y0) - up * (x - x0);
       const far = turned / (Math.hypot(right, up) || 1);
       if (far < least) least = far;
-      if (least < -1e-9) return least;
+      if (least < -this.#slack) return least;
       before = here;
     }
     return least;

@@ -4,7 +4,11 @@
  * out tile by tile, so that what is out of sight is not drawn.
  */
 
+import { isPicture } from "../../api/region_parts";
 import type { LinearRegions } from "../../api/types";
+
+/** Vertices × (x, y), the slice's ranges being 0 to 1. */
+export type Unit = Float64Array<ArrayBuffer> | Float32Array<ArrayBuffer>;
 
 /** A stretch of indices (or instances) with the rectangle that it may cover, in the unit square. */
 export interface Tile {
@@ -34,8 +38,8 @@ export interface Segments {
   readonly tiles: readonly Tile[];
 }
 
-/** Vertices × (x, y), the slice's ranges being 0 to 1. */
-export function unitVertices(result: LinearRegions): Float64Array<ArrayBuffer> {
+export function unitVertices(result: LinearRegions): Unit {
+  if (isPicture(result)) return result.unit;
   const [[left, right], [bottom, top]] = [result.plane.u_range, result.plane.v_range] as [
     [number, number],
     [number, number],
@@ -49,7 +53,7 @@ export function unitVertices(result: LinearRegions): Float64Array<ArrayBuffer> {
   return found;
 }
 
-export function buildMesh(result: LinearRegions, unit: Float64Array): CellMesh {
+export function buildMesh(result: LinearRegions, unit: Unit): CellMesh {
   const start = result.cell_start.data;
   const ring = result.cell_vertex.data;
   const cells = Math.max(0, start.length - 1);
@@ -85,25 +89,47 @@ export function buildMesh(result: LinearRegions, unit: Float64Array): CellMesh {
   return { cells, places, owner, vertex, triangles, tiles: tilesOf(order, bounds, boxes, (place) => ends[place] ?? 0) };
 }
 
-/** Some of the edges, all by default, tile by tile. */
-export function buildSegments(
-  result: LinearRegions,
-  unit: Float64Array,
-  wanted: (edge: number) => boolean = () => true,
-): Segments {
-  const pairs = result.edge_vertex.data;
-  const chosen: number[] = [];
-  for (let edge = 0; edge < pairs.length / 2; edge++) if (wanted(edge)) chosen.push(edge);
-  const flat = new Float64Array(chosen.length * 4);
-  for (let place = 0; place < chosen.length; place++) {
-    const edge = chosen[place] as number;
-    for (let end = 0; end < 2; end++) {
-      const at = pairs[2 * edge + end] as number;
-      flat[4 * place + 2 * end] = unit[2 * at] as number;
-      flat[4 * place + 2 * end + 1] = unit[2 * at + 1] as number;
+/** Every side of every cell once. */
+export function allEdges(result: LinearRegions, unit: Unit): Segments {
+  const start = result.cell_start.data;
+  const ring = result.cell_vertex.data;
+  const ends = new Float32Array(ring.length * 4); // each inner side is met twice
+  let used = 0;
+  for (let cell = 0; cell + 1 < start.length; cell++) {
+    let a = ring[(start[cell + 1] as number) - 1] as number;
+    for (let place = start[cell] as number; place < (start[cell + 1] as number); place++) {
+      const b = ring[place] as number;
+      if (a < b || isRim(unit, a, b)) used = putSegment(ends, used, unit, a, b);
+      a = b;
     }
   }
-  return layOut(flat);
+  return layOut(ends.subarray(0, used));
+}
+
+/** Segments between pairs of vertices. */
+export function segmentsBetween(pairs: ArrayLike<number>, unit: Unit): Segments {
+  const ends = new Float32Array(pairs.length * 2);
+  let used = 0;
+  for (let place = 0; place < pairs.length; place += 2)
+    used = putSegment(ends, used, unit, pairs[place] as number, pairs[place + 1] as number);
+  return layOut(ends);
+}
+
+function putSegment(ends: Float32Array, at: number, unit: Unit, a: number, b: number): number {
+  ends[at] = unit[2 * a] as number;
+  ends[at + 1] = unit[2 * a + 1] as number;
+  ends[at + 2] = unit[2 * b] as number;
+  ends[at + 3] = unit[2 * b + 1] as number;
+  return at + 4;
+}
+
+/** Whether a side lies on the slice's rim, where no other cell has it. */
+function isRim(unit: Unit, a: number, b: number): boolean {
+  for (let axis = 0; axis < 2; axis++) {
+    const from = unit[2 * a + axis] as number;
+    if ((from === 0 || from === 1) && from === unit[2 * b + axis]) return true;
+  }
+  return false;
 }
 
 /** Segments that are given by their ends, tile by tile. */

@@ -107,6 +107,16 @@ export class Patterns {
     return { x, y };
   }
 
+  /** 4 · hue in degrees + strength (0 to 3) of those directions; the server computes the same. */
+  codes(layers: readonly number[]): Uint16Array {
+    const { x, y } = this.directions(layers);
+    return Uint16Array.from(x, (right, cell) => {
+      const up = y[cell] as number;
+      const hue = (Math.round((Math.atan2(up, right) * 180) / Math.PI) + 360) % 360;
+      return 4 * hue + Math.min(3, Math.floor(Math.hypot(right, up) * 1.8));
+    });
+  }
+
   /** A value of each of the operation's own cells, handed on to the final cells. */
   #spread(
     layer: number,
