@@ -20,7 +20,7 @@ from pellucid.capture.network_pool import NetworkPool
 from pellucid.capture.piecewise_resume import ResumableProgram
 from pellucid.core.planar_carry import carry_along
 from pellucid.core.planar_mesh import PlanarMesh
-from pellucid.core.planar_partition import Division, divide_known
+from pellucid.core.planar_partition import Division, Scratch, divide_known
 from pellucid.core.planar_patches import Deepened, Patch, PatchJoin, take_patches
 from pellucid.errors import SettingsError
 
@@ -67,6 +67,7 @@ class DepthFirst:
         self._outputs = resumable.sizes[-1] if outputs else 0
         self._sizes = resumable.sizes
         self._networks = NetworkPool(resumable, resumable.copied, workers)
+        self._scratch = NetworkPool(Scratch(), Scratch, workers)
         self._offsets = np.cumsum([0, *(kink.quantities for kink in self.kinks)])
 
     def run(self, mesh: PlanarMesh, points: Tensor) -> Deepened:
@@ -104,10 +105,10 @@ class DepthFirst:
 
     def _divide(self, mesh: PlanarMesh, state: np.ndarray, kink: int) -> Division:
         quantities = self._entries(state, kink)
-        return divide_known(
+        return self._scratch.use(lambda scratch: divide_known(
             mesh, quantities, self._scales[kink], extent=self._extent, offset=int(self._offsets[kink]),
-            max_cells=self._max_cells,
-        )  # fmt: skip
+            max_cells=self._max_cells, scratch=scratch,
+        ))  # fmt: skip
 
     def _entries(self, state: np.ndarray, kink: int) -> np.ndarray:
         """What decides where a kink bends."""

@@ -13,6 +13,8 @@ from numba import njit
 
 __all__ = ["compiled", "compiled_bare", "compiled_into", "is_on_disk"]
 
+_BARE: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
+
 
 def compiled(function: Callable[..., Any]) -> Any:
     """A function compiled when it is first called; it runs without Python's lock, on numbers and arrays alone."""
@@ -24,12 +26,12 @@ def compiled_bare(function: Callable[..., Any]) -> Any:
 
     Where tuples of arrays are handed about, these counts, which threads share, take far longer than all the rest.
     """
-    return njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(inspect.unwrap(function))
+    return njit(**_BARE)(inspect.unwrap(function))
 
 
 def compiled_into(function: Callable[..., Any]) -> Any:
     """The bare kind, laid out in place of each call: for small functions that are given many arrays."""
-    return njit(cache=True, nogil=True, forceinline=True, error_model="numpy", _nrt=False)(inspect.unwrap(function))
+    return njit(forceinline=True, **_BARE)(inspect.unwrap(function))
 
 
 def is_on_disk(function: Any) -> bool:

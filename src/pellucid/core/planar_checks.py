@@ -1,4 +1,4 @@
-"""Checks of values at the vertices of convex cells: are they affine on each? Compiled."""
+"""Checks of convex cells: their areas and widths, and are values at their vertices affine on each? Compiled."""
 
 # Every name in a compiled function is a number or an array that numba infers.
 # pyright: reportUnknownMemberType=false, reportUntypedFunctionDecorator=false, reportUnknownVariableType=false
@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pellucid.core.compiled import compiled
+from pellucid.core.compiled import compiled, compiled_into
 
-__all__ = ["affine_residual", "mean_inside", "widths"]
+__all__ = ["affine_residual", "cell_areas", "mean_inside", "widths"]
 
 
 @compiled
@@ -50,10 +50,21 @@ def affine_residual(xy, ring_start, ring_vertex, values):
     return worst
 
 
-@compiled
+@compiled_into
 def _cross(xy, a, b, c):
     """Twice the area of a triangle of vertices."""
     return (xy[b, 0] - xy[a, 0]) * (xy[c, 1] - xy[a, 1]) - (xy[b, 1] - xy[a, 1]) * (xy[c, 0] - xy[a, 0])
+
+
+@compiled
+def cell_areas(xy, ring_start, ring_vertex):
+    """The area of every cell, from coordinates relative to its own first vertex."""
+    found = np.zeros(len(ring_start) - 1)
+    for cell in range(len(found)):
+        first, last = ring_start[cell], ring_start[cell + 1]
+        for place in range(first + 1, last - 1):
+            found[cell] += _cross(xy, ring_vertex[first], ring_vertex[place], ring_vertex[place + 1]) / 2
+    return found
 
 
 @compiled
@@ -84,6 +95,6 @@ def widths(xy, ring_start, ring_vertex, areas):
         a, reach = ring_vertex[ring_start[cell]], 0.0
         for place in range(ring_start[cell] + 1, ring_start[cell + 1]):
             b = ring_vertex[place]
-            reach = max(reach, np.hypot(xy[b, 0] - xy[a, 0], xy[b, 1] - xy[a, 1]))
-        found[cell] = areas[cell] / max(reach, 1e-300)
+            reach = max(reach, (xy[b, 0] - xy[a, 0]) ** 2 + (xy[b, 1] - xy[a, 1]) ** 2)
+        found[cell] = areas[cell] / max(np.sqrt(reach), 1e-300)
     return found

@@ -21,13 +21,20 @@ from pellucid.core.planar_signs import cross_edges, gather_vertices, pack_signs
 from pellucid.core.planar_split import split_cells
 from pellucid.errors import SettingsError
 
-__all__ = ["Division", "divide", "divide_known"]
+__all__ = ["Division", "Scratch", "divide", "divide_known"]
 
 _NUMBERS = 1 << 20
 """How many quantities are held at once."""
 
 _ROUNDING = 1e-13
 """Below this share of its size a quantity counts as zero, below this share of the slice two points as one."""
+
+
+_SMALL = 1 << 15
+"""For how many cells there is room that is used again and again."""
+
+_WORDS = 16
+"""How many words of 64 bits the patterns of as many cells may have there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,9 +167,43 @@ def divide_known(
     extent: float,
     offset: int = 0,
     max_cells: int = 2_000_000,
+    scratch: Scratch | None = None,
 ) -> Division:
-    """The same where the quantities at all vertices are at hand; it also tells between which vertices new ones lie."""
-    return _Dividing(mesh, lambda *_: quantities, scale, extent, offset, max_cells, known=quantities).run(0)
+    """The same where the quantities at all vertices are at hand; it also tells between which vertices new ones lie.
+
+    With ``scratch`` a mesh that is not large takes no new memory but that of its result.
+    """
+
+    def divided(within: Scratch | None) -> Division:
+        return _Dividing(
+            mesh, lambda *_: quantities, scale, extent, offset, max_cells, known=quantities, scratch=within
+        ).run(0)  # fmt: skip
+
+    if scratch is not None and len(mesh.edge_kink) <= _SMALL:
+        try:
+            return divided(scratch)
+        except _FullError:
+            pass
+    return divided(None)
+
+
+class Scratch:
+    """Room in which meshes that are not large are divided, one after another."""
+
+    def __init__(self) -> None:
+        self.out = _make_out(_SMALL, np.empty((_SMALL, _WORDS), np.uint64), told=True)
+        self.cross = np.empty(4 * _SMALL, np.int32), np.empty(4 * _SMALL, np.int32)
+        self.rooms: dict[int, _Room] = {}
+
+    def out_of(self, width: int) -> _Out:
+        """Room for a mesh with patterns of so many words."""
+        words = self.out.words.reshape(-1)
+        rows = min(_SMALL, len(words) // width)
+        return self.out._replace(words=words[: rows * width].reshape(rows, width))
+
+
+class _FullError(Exception):
+    """What there is room for has been used up."""
 
 
 class _Dividing:
@@ -177,27 +218,24 @@ class _Dividing:
         offset: int,
         max_cells: int,
         known: np.ndarray | None = None,
+        scratch: Scratch | None = None,
     ) -> None:
         self.mesh, self.evaluate, self.offset, self.max_cells, self.known = mesh, evaluate, offset, max_cells, known
         self.tolerance, self.weld = scale * _ROUNDING, extent * _ROUNDING
         self.units, self.width = len(scale), max(1, -(-len(scale) // 64))
-        edges, self.most = len(mesh.edge_kink), max(max_cells, 2 * mesh.cells) + 1024
-        # Pages that are never written take no memory; large arrays go back to the system at once.
-        self.most = most = max(self.most, 1 << 23)
+        self.scratch, edges = scratch, len(mesh.edge_kink)
+        if scratch is None:
+            most = max(max_cells + 1024, 2 * mesh.cells + 1024, 1 << 23)
+            words = np.empty((min(most, 2 * mesh.cells + 1024), self.width), np.uint64)
+            self.out = _make_out(most, words, told=known is not None)
+            cross = np.empty(4 * most, np.int32), np.empty(4 * most, np.int32)
+        else:
+            self.out, cross = scratch.out_of(self.width), scratch.cross
         self.cuts = _Cuts(
             np.full(edges, -1, np.int32), np.empty(edges, np.int32), np.zeros(edges, np.int32),
-            np.empty(edges, np.int32), np.empty(edges, np.int32),
-            np.empty(4 * most, np.int32), np.empty(4 * most, np.int32),
+            np.empty(edges, np.int32), np.empty(edges, np.int32), *cross,
         )  # fmt: skip
-        self.xy = np.empty((2 * most, 2))
-        self.xy[: len(mesh.xy)] = mesh.xy
-        told = 0 if known is None else 2 * most
-        self.out = _Out(
-            self.xy, np.empty(most + 1, np.int32), np.empty(6 * most, np.int32), np.empty(6 * most, np.int32),
-            np.empty((3 * most, 2), np.int32), np.empty((3 * most, 2), np.int32), np.empty(3 * most, np.int32),
-            np.empty(most, np.int32), np.empty((min(most, 2 * mesh.cells + 1024), self.width), np.uint64),
-            np.empty((told, 2), np.int32), np.empty(told),
-        )  # fmt: skip
+        self.out.xy[: len(mesh.xy)] = mesh.xy
         self.out.ring_start[0] = 0
         self.count = np.array([len(mesh.xy), 0, 0, 0, 0, 0, 0], dtype=np.int64)
         self.evaluated = 0
@@ -205,12 +243,14 @@ class _Dividing:
     def run(self, ahead: int) -> Division:
         mesh = self.mesh
         coarse = _Mesh(mesh.ring_start, mesh.ring_vertex, mesh.ring_edge, mesh.edge_vertex, mesh.edge_kink)
-        room, cell = _make_room(1 << 10, self.width), 0
+        rooms = {} if self.scratch is None else self.scratch.rooms
+        room, cell = rooms.get(self.width) or _make_room(1 << 10, self.width), 0
         blocks = self._blocks_ahead(coarse, ahead) if ahead else self._blocks(coarse)
         for block in blocks if self.known is None else [self._whole(coarse, self.known)]:
             self.evaluated += len(block.quantities)
             room = self._run_block(coarse, block, room, cell)
             cell = block.last_cell
+        rooms[self.width] = room
         return self._finish()
 
     def _whole(self, coarse: _Mesh, known: np.ndarray) -> _Block:
@@ -260,12 +300,12 @@ class _Dividing:
     def _run_block(self, coarse: _Mesh, block: _Block, room: _Room, cell: int) -> _Room:
         units, places = np.empty(self.units + 1, np.int32), np.empty(self.units + 1)
         if not cross_edges(coarse, block, self.cuts, self.out, self.count, self.weld, units, places):
-            raise self._too_many()
+            raise self._no_room()
         out = self.out
         while cell < block.last_cell:
             cell, lacking = split_cells(coarse, block, self.cuts, out, self.count, room, self.weld, self.offset, cell)
-            if lacking == 1 or self.count[2] > self.max_cells:
-                raise self._too_many()
+            if lacking == 1 or self.count[2] > self.max_cells or (lacking == 3 and self.scratch is not None):
+                raise self._no_room()
             if lacking == 2:
                 room = _make_room(2 * len(room.ring_vertex), self.width)
             elif lacking == 3:  # by an eighth: what is added is written with zeros
@@ -279,9 +319,13 @@ class _Dividing:
         out = self.out
         sizes = (2 * vertices, cells + 1, ring, ring, 2 * edges, 2 * edges, edges, cells, cells * self.width)
         sizes = (*sizes, 2 * vertices * (self.known is not None), vertices * (self.known is not None))
-        for array, size in zip(out, sizes, strict=True):
-            shape = (size // array.shape[1], array.shape[1]) if array.ndim == 2 else (size,)
-            array.resize(shape, refcheck=False)
+        if self.scratch is not None:
+            shapes = zip(out, sizes, strict=True)
+            out = _Out(*(array[: size // array.shape[1] if array.ndim == 2 else size].copy() for array, size in shapes))
+        else:
+            for array, size in zip(out, sizes, strict=True):
+                shape = (size // array.shape[1], array.shape[1]) if array.ndim == 2 else (size,)
+                array.resize(shape, refcheck=False)
         finer = PlanarMesh(
             out.xy, out.ring_start, out.ring_vertex, out.ring_edge, out.edge_vertex, out.edge_cell, out.edge_kink
         )
@@ -291,12 +335,24 @@ class _Dividing:
             self.cuts.cross_count - self.cuts.slots,
         )  # fmt: skip
 
-    def _too_many(self) -> SettingsError:
+    def _no_room(self) -> Exception:
+        if self.scratch is not None and self.count[2] <= self.max_cells:
+            return _FullError()
         return SettingsError(
             f"the slice has more than {self.max_cells:,} cells",
             place="max_cells",
             remedy="give a larger max_cells, or a smaller slice",
         )
+
+
+def _make_out(most: int, words: np.ndarray, *, told: bool) -> _Out:
+    """Room for a mesh of so many cells: pages that are never written take no memory, large arrays go back at once."""
+    new = 2 * most if told else 0
+    return _Out(
+        np.empty((2 * most, 2)), np.empty(most + 1, np.int32), np.empty(6 * most, np.int32),
+        np.empty(6 * most, np.int32), np.empty((3 * most, 2), np.int32), np.empty((3 * most, 2), np.int32),
+        np.empty(3 * most, np.int32), np.empty(most, np.int32), words, np.empty((new, 2), np.int32), np.empty(new),
+    )  # fmt: skip
 
 
 def _make_room(size: int, width: int) -> _Room:

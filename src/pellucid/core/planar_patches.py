@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pellucid.core.planar_append import Addition, MeshArrays, Numbering, append_mesh, number_rest
 from pellucid.core.planar_mesh import PlanarMesh
 from pellucid.core.planar_signs import gather_vertices
 
@@ -132,16 +133,17 @@ class PatchJoin:
         edges = len(mesh.edge_kink)
         # Pages that are never written take no memory; large arrays go back to the system at once.
         most = max(most, 1 << 23)
-        self._xy, self._values = np.empty((2 * most, 2)), np.empty((2 * most, outputs))
-        self._ring_start = np.empty(most + 1, np.int32)
-        self._ring_start[0] = 0
-        self._ring_vertex, self._ring_edge = np.empty(6 * most, np.int32), np.empty(6 * most, np.int32)
-        self._edge_vertex, self._edge_cell = np.empty((3 * most, 2), np.int32), np.empty((3 * most, 2), np.int32)
-        self._edge_kink = np.empty(3 * most, np.int32)
+        self._whole = MeshArrays(
+            np.empty((2 * most, 2)), np.empty(most + 1, np.int32),
+            np.empty(6 * most, np.int32), np.empty(6 * most, np.int32),
+            np.empty((3 * most, 2), np.int32), np.empty((3 * most, 2), np.int32), np.empty(3 * most, np.int32),
+            np.empty((2 * most, outputs)),
+        )  # fmt: skip
+        self._whole.ring_start[0] = 0
         self._parents: list[list[np.ndarray]] = [[] for _ in range(divisions)]
         self._words: list[list[np.ndarray]] = [[] for _ in range(divisions)]
         self._counts = np.zeros(divisions, np.int64)
-        self._xy[: len(mesh.xy)] = mesh.xy
+        self._whole.xy[: len(mesh.xy)] = mesh.xy
         self.cells = self._ring = self._edges = 0
         self._vertices = len(mesh.xy)
         self._pieces, self._piece = np.zeros(edges, np.int32), np.empty(edges, np.int32)
@@ -157,14 +159,13 @@ class PatchJoin:
         """
         finer = found.mesh
         pieces = self._along(finer)
-        vertex_of, edge_of = self._number(patch, finer, pieces)
-        self._write_vertices(patch, found, vertex_of)
-        self._write_edges(finer, pieces, vertex_of, edge_of)
-        cells, ring = finer.cells, len(finer.ring_vertex)
-        self._ring_vertex[self._ring : self._ring + ring] = vertex_of[finer.ring_vertex]
-        self._ring_edge[self._ring : self._ring + ring] = edge_of[finer.ring_edge]
-        self._ring_start[self.cells + 1 : self.cells + cells + 1] = finer.ring_start[1:] + self._ring
-        self._ring, self.cells = self._ring + ring, self.cells + cells
+        begins = self._vertices, self._edges, self.cells, self._ring
+        numbers = self._number(patch, finer, pieces)
+        near = _NEAR * float(np.ptp(patch.mesh.xy, axis=0).max())
+        at = Addition(*begins, len(patch.vertices), self._code, near)
+        if not append_mesh(self._whole, _arrays(finer, found.values), numbers, at):
+            raise PatchesApartError
+        self._ring, self.cells = self._ring + len(finer.ring_vertex), self.cells + finer.cells
         before = patch.first
         for division, parent in enumerate(found.parents):
             self._parents[division].append(parent + np.int32(before))
@@ -194,7 +195,7 @@ class PatchJoin:
         rank = np.arange(len(origin)) - np.repeat(begins, np.diff(begins, append=len(origin)))
         return _Pieces(border, origin, rank, self._pieces[origin] > 0)
 
-    def _number(self, patch: Patch, finer: PlanarMesh, pieces: _Pieces) -> tuple[np.ndarray, np.ndarray]:
+    def _number(self, patch: Patch, finer: PlanarMesh, pieces: _Pieces) -> Numbering:
         """The numbers of a patch's vertices and edges in the whole."""
         border, origin, rank, seen = pieces
         begins = np.flatnonzero(rank == 0)
@@ -213,58 +214,38 @@ class PatchJoin:
         inner = rank > 0
         vertex_of[finer.edge_vertex[border[inner], 0]] = self._piece_vertex[origin[inner]] + rank[inner] - 1
         vertex_of[: len(patch.vertices)] = patch.vertices
-        rest = np.flatnonzero(vertex_of < 0)
-        vertex_of[rest] = first_vertex + np.arange(len(rest))
-        self._last_vertices, self._vertices = self._vertices, first_vertex + len(rest)
-        rest = np.flatnonzero(edge_of < 0)
-        edge_of[rest] = first_edge + np.arange(len(rest))
-        self._edges = first_edge + len(rest)
-        return vertex_of, edge_of
-
-    def _write_vertices(self, patch: Patch, found: Deepened, vertex_of: np.ndarray) -> None:
-        finer, new = found.mesh, vertex_of >= self._last_vertices
-        again = ~new
-        again[: len(patch.vertices)] = False
-        extent = np.ptp(patch.mesh.xy, axis=0).max()
-        if (np.abs(self._xy[vertex_of[again]] - finer.xy[again]) > _NEAR * extent).any():
-            raise PatchesApartError
-        self._xy[vertex_of[new]] = finer.xy[new]
-        new[: len(patch.vertices)] = True
-        self._values[vertex_of[new]] = found.values[new]
-
-    def _write_edges(self, finer: PlanarMesh, pieces: _Pieces, vertex_of: np.ndarray, edge_of: np.ndarray) -> None:
-        border, origin, _, seen = pieces
-        sides = np.where(finer.edge_cell >= 0, finer.edge_cell + self.cells, -1)
-        old = border[seen]
-        fresh = np.ones(len(sides), bool)
-        fresh[old] = False
-        numbers = edge_of[fresh]
-        self._edge_vertex[numbers] = vertex_of[finer.edge_vertex[fresh]]
-        self._edge_cell[numbers] = sides[fresh]
-        self._edge_kink[numbers] = finer.edge_kink[fresh]
-        self._edge_kink[edge_of[border]] = self.mesh.edge_kink[origin]
-        there = edge_of[old]
-        if not np.array_equal(self._edge_vertex[there], vertex_of[finer.edge_vertex[old]]):
-            raise PatchesApartError
-        self._edge_cell[there] = np.maximum(self._edge_cell[there], sides[old])
+        self._vertices = number_rest(vertex_of, first_vertex)
+        self._edges = number_rest(edge_of, first_edge)
+        return Numbering(vertex_of, edge_of, self.mesh.edge_kink)
 
     def whole(self) -> Deepened:
         """All patches as one mesh. To be called once."""
-        sizes = {
-            "_xy": (self._vertices, 2), "_ring_start": self.cells + 1, "_ring_vertex": self._ring,
-            "_ring_edge": self._ring, "_edge_vertex": (self._edges, 2), "_edge_cell": (self._edges, 2),
-            "_edge_kink": self._edges, "_values": (self._vertices, self._values.shape[1]),
-        }  # fmt: skip
-        for name, size in sizes.items():
-            getattr(self, name).resize(size, refcheck=False)
-        mesh = PlanarMesh(
-            self._xy, self._ring_start, self._ring_vertex, self._ring_edge,
-            self._edge_vertex, self._edge_cell, self._edge_kink,
-        )  # fmt: skip
+        vertices, edges, outputs = self._vertices, self._edges, self._whole.values.shape[1]
+        sizes = (
+            (vertices, 2),
+            self.cells + 1,
+            self._ring,
+            self._ring,
+            (edges, 2),
+            (edges, 2),
+            edges,
+            (vertices, outputs),
+        )
+        for array, size in zip(self._whole, sizes, strict=True):
+            array.resize(size, refcheck=False)
+        *arrays, values = self._whole
+        mesh = PlanarMesh(*arrays)
         parents = [_joined(parts) for parts in self._parents]
         words = [_joined(parts) for parts in self._words]
         between = np.concatenate(self._welded_between)
-        return Deepened(mesh, parents, words, self._values, self._welded, self._unclear, between)
+        return Deepened(mesh, parents, words, values, self._welded, self._unclear, between)
+
+
+def _arrays(mesh: PlanarMesh, values: np.ndarray) -> MeshArrays:
+    return MeshArrays(
+        mesh.xy, mesh.ring_start, mesh.ring_vertex, mesh.ring_edge, mesh.edge_vertex, mesh.edge_cell, mesh.edge_kink,
+        values,
+    )  # fmt: skip
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:

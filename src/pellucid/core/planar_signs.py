@@ -105,7 +105,7 @@ def cross_edges(mesh, block, cuts, out, count, weld, units, places):
             or count[4] + found > len(cuts.cross_unit)
         ):
             return False
-        length = np.hypot(xy[end, 0] - xy[start, 0], xy[end, 1] - xy[start, 1])
+        length = np.sqrt((xy[end, 0] - xy[start, 0]) ** 2 + (xy[end, 1] - xy[start, 1]) ** 2)
         cuts.base[edge], cuts.vertex[edge] = count[1], count[0]
         cuts.cross_start[edge], cuts.cross_count[edge] = count[4], found
         slots, previous = 0, start

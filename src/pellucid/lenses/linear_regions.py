@@ -16,7 +16,7 @@ from pellucid.capture.piecewise_resume import read_resumable
 from pellucid.capture.piecewise_stages import Stage, read_stages, winners
 from pellucid.capture.piecewise_states import CarriedStates
 from pellucid.core.planar_carry import owners_of_vertices
-from pellucid.core.planar_mesh import PlanarMesh, cell_areas, euler_characteristic, rectangle
+from pellucid.core.planar_mesh import PlanarMesh, euler_characteristic, rectangle
 from pellucid.core.planar_patches import PatchesApartError
 from pellucid.core.slices import Slice
 from pellucid.errors import SettingsError
@@ -312,9 +312,9 @@ def _prove(  # noqa: PLR0917 - what is to be proved, of what
     linearised: float,
 ) -> RegionProofs:
     """Area, topology, and the agreement of each cell's linear model with the network."""
-    from pellucid.core.planar_checks import affine_residual, mean_inside, widths
+    from pellucid.core.planar_checks import affine_residual, cell_areas, mean_inside, widths
 
-    areas = cell_areas(mesh)
+    areas = cell_areas(mesh.xy, mesh.ring_start, mesh.ring_vertex)
     vertex = inside = float("nan")
     if check:
         size = float(max(values.max(), -values.min())) or 1.0
