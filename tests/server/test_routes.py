@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from torch import nn
 
 from pellucid.results import codec
 from pellucid.results.base import Result
+from pellucid.store.added_results import add_result
+from pellucid.store.run import open_run
 from pellucid.store.tables import TABLES
 from pellucid.store.writer import RunWriter
 from tests.render.diagnosed_results_to_render import watched_script
@@ -47,6 +50,26 @@ def test_result_is_the_file_verbatim(client, finished):
     path = finished[0] / finished[1] / "results" / "network_outline.safetensors"
     assert response.content == path.read_bytes()
     assert [layer.name for layer in Result.from_bytes(response.content).layers] == list(LAYERS)
+
+
+def test_a_brief_surface_has_its_ranges_alone(tmp_path, static):
+    from pellucid.core.slices import Slice
+    from pellucid.lenses.neuron_surface import measure_neuron_surface
+
+    model = nn.Sequential(nn.Linear(2, 5), nn.ReLU(), nn.Linear(5, 3))
+    plane = Slice(np.zeros(2), np.eye(2)[0], np.eye(2)[1], (-1.0, 1.0), (-1.0, 1.0), (2,))
+    whole = measure_neuron_surface(model, plane)
+    run = make_run(tmp_path)
+    add_result(open_run(run, tmp_path), "neuron_surface", whole)
+    client = client_of(tmp_path, static, Authorization=f"Bearer {TOKEN}")
+    at = f"/api/runs/{run}/results"
+    brief = Result.from_bytes(client.get(f"{at}/neuron_surface?brief=true").content)
+    for one, known in zip(brief.layers, whole.layers, strict=True):
+        assert np.array_equal(one.low, known.values.min((1, 2)))
+        assert np.array_equal(one.high, known.values.max((1, 2)))
+        assert (one.name, one.units.tolist(), one.values.size) == (known.name, known.units.tolist(), 0)
+    other = client.get(f"{at}/network_outline?brief=true").content
+    assert other == client.get(f"{at}/network_outline").content
 
 
 def test_a_slim_result_lacks_what_no_view_draws(tmp_path, static):

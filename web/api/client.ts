@@ -37,14 +37,17 @@ export async function fetchRun(run: string): Promise<RunDetail> {
   return (await ask(`/api/runs/${encodeURIComponent(run)}`)).json() as Promise<RunDetail>;
 }
 
-/** A result, decoded; `slim`, without what no view draws. The caller knows its type from the schema in the run's detail. */
+/**
+ * A result, decoded; `slim`, without what no view draws, `brief`, with what moments are compared by alone. The caller
+ * knows its type from the schema in the run's detail.
+ */
 export async function fetchResult(
   run: string,
   name: string,
-  { slim = false }: { readonly slim?: boolean } = {},
+  { slim = false, brief = false }: { readonly slim?: boolean; readonly brief?: boolean } = {},
 ): Promise<Results[keyof Results]> {
   const path = `/api/runs/${encodeURIComponent(run)}/results/${encodeURIComponent(name)}`;
-  const answer = await ask(slim ? `${path}?slim=true` : path);
+  const answer = await ask(slim ? `${path}?slim=true` : brief ? `${path}?brief=true` : path);
   return decodePayload<Results[keyof Results]>(await answer.arrayBuffer());
 }
 

@@ -4,29 +4,35 @@ import type { AnyResult } from "./results";
 
 const ROOM = 192 * 2 ** 20;
 
+type Read = (name: string) => Promise<AnyResult>;
+
 /** Holds the results that were looked at last, up to `room` bytes of arrays. */
 export class MomentCache {
-  readonly #read: (name: string) => Promise<AnyResult>;
+  readonly #read: Read;
+  readonly #readBrief: Read;
   readonly #room: number;
   /** The one looked at longest ago first. */
   readonly #kept = new Map<string, Promise<AnyResult>>();
   readonly #sizes = new Map<string, number>();
 
-  constructor(read: (name: string) => Promise<AnyResult>, room = ROOM) {
+  /** `readBrief` reads only what moments are compared by; where that saves nothing it is left out. */
+  constructor(read: Read, { readBrief = null, room = ROOM }: { readBrief?: Read | null; room?: number } = {}) {
     this.#read = read;
+    this.#readBrief = readBrief ?? read;
     this.#room = room;
   }
 
   /** The result of that name in that version; a failure is forgotten, so that it can be asked for again. */
-  get(name: string, version = ""): Promise<AnyResult> {
-    const key = `${name} ${version}`;
+  get(name: string, version = "", brief = false): Promise<AnyResult> {
+    const short = brief && this.#readBrief !== this.#read;
+    const key = `${name} ${version}${short ? " brief" : ""}`;
     const known = this.#kept.get(key);
     if (known) {
       this.#kept.delete(key);
       this.#kept.set(key, known);
       return known;
     }
-    const asked = this.#read(name);
+    const asked = short ? this.#readBrief(name) : this.#read(name);
     this.#kept.set(key, asked);
     asked.then(
       (result) => this.#weigh(key, bytesOf(result)),

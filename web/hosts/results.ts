@@ -29,8 +29,11 @@ export interface MeasureView {
   readonly load: () => Promise<Component<{ result: never }>>;
   /** The view's bindable props that the address keeps, with their defaults. */
   readonly state?: Settings;
-  /** The view takes all moments as `series`, so that it can draw them alike, and as `at` its place among them. */
-  readonly series?: boolean;
+  /**
+   * The view takes all moments as `series`, so that it can draw them alike, and as `at` its place among them. "brief":
+   * only what it compares them by.
+   */
+  readonly series?: boolean | "brief";
   /** That place moves smoothly from one moment to the next. */
   readonly smooth?: boolean;
 }
@@ -54,6 +57,7 @@ export const MEASURE_VIEWS: Partial<Record<Stem, MeasureView>> = {
     label: "Neurons",
     load: async () => (await import("../views/NeuronSurface.svelte")).default,
     state: { layer: "", unit: -1, into: 0, same: false, examples: true },
+    series: "brief",
   },
   input_folding: {
     room: "function",
@@ -228,6 +232,11 @@ export function sortResults(results: readonly AnyResult[]): RunResults {
     regression: all("regression_evaluation"),
     traces: results.filter((result) => stemOf(result) === "trace_stepper") as TraceStepper[],
   };
+}
+
+/** What the classes are called, by their numbers; none for a regression. */
+export function classNamesOf({ dataReport, classification }: RunResults): readonly string[] {
+  return dataReport?.classes.length ? dataReport.classes : (classification[0]?.classes ?? []);
 }
 
 /** The rows that the network gets most wrong, on the split that tells most: worth tracing. */

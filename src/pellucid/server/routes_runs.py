@@ -57,16 +57,19 @@ def read_result(
     name: str,
     *,
     slim: Annotated[bool, Query(description="Leave out what no view draws, of results that hold such.")] = False,
+    brief: Annotated[bool, Query(description="Only what moments of training are compared by.")] = False,
 ) -> Response:
-    """A result's payload, a safetensors buffer: as it lies on disk, unless slim, without what no view draws.
+    """A result's payload, a safetensors buffer: as it lies on disk, unless slim, without what no view draws, or brief.
 
     Slim linear regions are what their first drawing needs; the rest is had part by part.
     """
     from pellucid.server.describe import schema_of
-    from pellucid.server.slimming import slim_payload
+    from pellucid.server.slimming import brief_payload, slim_payload
     from pellucid.store.run import find_run
 
     run = find_run(run_id, request.app.state.runs_dir)
+    if brief:
+        return _binary(brief_payload(run.result(name)) or run.result_bytes(name))
     if not slim:
         return _binary(run.result_bytes(name))
     if schema_of(run, name).startswith("linear_regions/"):

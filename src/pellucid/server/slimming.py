@@ -9,9 +9,10 @@ import numpy as np
 from pellucid.results.base import Result
 from pellucid.results.local_linear_models import LocalLinearModels
 from pellucid.results.local_linear_simplification import PointSet
+from pellucid.results.neuron_surface import NeuronSurface
 from pellucid.results.watched_script import WatchedScript
 
-__all__ = ["slim_payload"]
+__all__ = ["brief_payload", "slim_payload"]
 
 
 def slim_payload(result: Result) -> bytes | None:
@@ -26,6 +27,16 @@ def slim_payload(result: Result) -> bytes | None:
     if isinstance(result, WatchedScript):
         return replace(result, calls=(), examples=()).to_bytes()
     return None
+
+
+def brief_payload(result: Result) -> bytes | None:
+    """What moments of training are compared by, packed: of surfaces their ranges alone; None where all of it is."""
+    if not isinstance(result, NeuronSurface):
+        return None
+    nothing = np.zeros((0, 0, 0), dtype=np.float32)
+    weightless = np.zeros((0, 0))
+    layers = tuple(replace(one, values=nothing, before=nothing, weight=weightless) for one in result.layers)
+    return replace(result, layers=layers).to_bytes()
 
 
 def _slim_models(result: LocalLinearModels) -> LocalLinearModels:

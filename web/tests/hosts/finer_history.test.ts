@@ -16,7 +16,10 @@ function frame(rows: readonly (readonly [number, string, number])[], labels: rea
 }
 
 describe("a layer's finer history", () => {
-  const finer = frame([0, 5, 10].map((step) => [step, "b", step / 2]), ["b"]);
+  const finer = frame(
+    [0, 5, 10].map((step) => [step, "b", step / 2]),
+    ["b"],
+  );
 
   it("goes on with the layer's own later rows", () => {
     const all = frame([[0, "a", 1], [0, "b", 9], [20, "b", 7], [20, "a", 8], [30, "b", NaN]], ["a", "b"]); // prettier-ignore

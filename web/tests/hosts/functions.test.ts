@@ -32,7 +32,7 @@ describe("what was measured of a run's function", () => {
 describe("the results of many moments", () => {
   it("are read once, and forgotten from the oldest on when there is no more room", async () => {
     const read = vi.fn((name: string) => Promise.resolve(heavy(name.length * 10)));
-    const cache = new MomentCache(read, 100);
+    const cache = new MomentCache(read, { room: 100 });
     await cache.get("aaaa");
     await cache.get("bbbb");
     await cache.get("aaaa");
@@ -44,9 +44,23 @@ describe("the results of many moments", () => {
     expect(read).toHaveBeenCalledTimes(4);
   });
 
+  it("are had in brief, apart from the whole ones", async () => {
+    const read = vi.fn(() => Promise.resolve(heavy(90)));
+    const readBrief = vi.fn(() => Promise.resolve(heavy(1)));
+    const cache = new MomentCache(read, { readBrief });
+    expect(bytesOf(await cache.get("a", "1", true))).toBe(1);
+    expect(bytesOf(await cache.get("a", "1"))).toBe(90);
+    await cache.get("a", "1", true);
+    expect([read.mock.calls.length, readBrief.mock.calls.length]).toEqual([1, 1]);
+    const whole = new MomentCache(read);
+    expect(await whole.get("a", "", true)).toBe(await whole.get("a"));
+  });
+
   it("keep at least the one that is looked at, and ask again after a failure", async () => {
     let broken = true;
-    const cache = new MomentCache(() => (broken ? Promise.reject(new Error("gone")) : Promise.resolve(heavy(999))), 10);
+    const cache = new MomentCache(() => (broken ? Promise.reject(new Error("gone")) : Promise.resolve(heavy(999))), {
+      room: 10,
+    });
     await expect(cache.get("x")).rejects.toThrow("gone");
     broken = false;
     expect(bytesOf(await cache.get("x"))).toBe(999);

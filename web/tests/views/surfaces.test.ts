@@ -10,7 +10,9 @@ import {
   hyperplane,
   isFlat,
   onwardOf,
+  spanOf,
   stagesOf,
+  twoSided,
   valuesOf,
 } from "../../views/neuron_surface/surfaces";
 import { layTiles, packedRamp, paintTile, tileAt } from "../../views/neuron_surface/tiles";
@@ -96,6 +98,26 @@ function surfaces(): Surfaces {
     nonfinite: 0,
   };
 }
+
+describe("a neuron's range over training", () => {
+  it("is that of all moments with the same neurons, whatever moment is shown", () => {
+    const now = surfaces();
+    const [first] = now.layers;
+    const moment = (low: number[], high: number[], units = [0, 1]): Surfaces => ({
+      ...now,
+      layers: [{ ...first!, units: array(units, [2]), low: array(low, [2]), high: array(high, [2]), values: array([], [0, 0, 0]) }], // prettier-ignore
+    });
+    const moments = [moment([-2, 0], [0.5, NaN]), moment([0, 0], [7, 1]), moment([-9, -9], [9, 9], [0, 5])];
+    const span = spanOf(first!, moments);
+    expect([Array.from(span.low), Array.from(span.high)]).toEqual([
+      [-2, 0],
+      [7, 1],
+    ]);
+    expect(twoSided(span)).toBe(true);
+    expect(twoSided(spanOf(first!, []))).toBe(false);
+    expect(spanOf(moments[1]!.layers[0]!, [now, ...moments])).toEqual(span);
+  });
+});
 
 describe("a neuron's surface", () => {
   it("comes about by slope, shift, clip, weight and sum", () => {

@@ -34,9 +34,31 @@ export function isFlat(layer: SurfaceLayer, place: number): boolean {
   return !((layer.high.data[place] as number) > (layer.low.data[place] as number));
 }
 
+/** The smallest and the largest value of each neuron of a layer. */
+export interface Span {
+  readonly low: ArrayLike<number>;
+  readonly high: ArrayLike<number>;
+}
+
+/** Over all moments at which the layer has the same neurons, so that colours keep their meaning as training goes by. */
+export function spanOf(layer: SurfaceLayer, moments: readonly NeuronSurface[]): Span {
+  const units = Array.from(layer.units.data, Number);
+  const alike = moments
+    .map((moment) => layerNamed(moment, layer.name))
+    .filter((one) => one !== undefined && one.units.data.length === units.length)
+    .filter((one) => units.every((unit, place) => one?.units.data[place] === unit)) as SurfaceLayer[];
+  const all = [layer, ...alike];
+  const most = (pick: (one: SurfaceLayer) => ArrayLike<number>, best: (...values: number[]) => number) =>
+    Float64Array.from(units, (_, place) => {
+      const finite = all.map((one) => pick(one)[place] as number).filter(Number.isFinite);
+      return finite.length ? best(...finite) : NaN;
+    });
+  return { low: most((one) => one.low.data, Math.min), high: most((one) => one.high.data, Math.max) };
+}
+
 /** Whether a layer's neurons can be negative, so that its colours need two sides. */
-export function twoSided(layer: SurfaceLayer): boolean {
-  return layer.low.data.some((low) => low < 0);
+export function twoSided({ low }: Span): boolean {
+  return Array.prototype.some.call(low, (one: number) => one < 0);
 }
 
 /** The values at the colours' ends: symmetric about zero if there are both signs. */
@@ -50,13 +72,13 @@ export function domainOf(low: number, high: number, both: boolean): Domain {
 }
 
 /** The same for all neurons of a layer. */
-export function layerDomain(layer: SurfaceLayer): Domain {
+export function layerDomain(span: Span): Domain {
   let [low, high] = [0, 0];
-  for (let place = 0; place < layer.low.data.length; place++) {
-    low = Math.min(low, (layer.low.data[place] as number) || 0);
-    high = Math.max(high, (layer.high.data[place] as number) || 0);
+  for (let place = 0; place < span.low.length; place++) {
+    low = Math.min(low, (span.low[place] as number) || 0);
+    high = Math.max(high, (span.high[place] as number) || 0);
   }
-  return domainOf(low, high, twoSided(layer));
+  return domainOf(low, high, twoSided(span));
 }
 
 /**

@@ -1,0 +1,7 @@
+/** What a class is called where only its number is known otherwise. */
+
+/** "cat"; "class 3" where there is no name, or only a number for one. */
+export function className(names: readonly string[], index: number): string {
+  const name = names[index] ?? "";
+  return name === "" || /^-?\d+(\.0)?$/.test(name) ? `class ${name === "" ? index : Number(name)}` : name;
+}
