@@ -24,6 +24,11 @@ _BINARY_LOSSES = ("bce", "bce_with_logits")
 _LATE = 0.75
 """Examples seen after this share of the steps say what the network can do at the end."""
 
+_SETTLED = 1.1
+"""Times the loss at the end: a network whose loss is no higher knows what it knows at the end."""
+_YOUNG = 0.9
+"""Of the newest step seen."""
+
 _REAL_OR_NOT = 3
 """Distinct targets of an adversarial pair: drawn, real, and real as the generator wants it (0, 0.9, 1)."""
 
@@ -117,10 +122,19 @@ class Outcome:
         return score_rows(self.task, seen.predictions[late], seen.targets[late]) if late.any() else _NAN
 
     def late(self, seen: ExamplesSeen) -> np.ndarray:
-        """Which rows were seen in the last quarter of the run."""
+        """Which rows say what the network can do at the end.
+
+        Those seen in the last quarter of the run; where there are none, the latest, if the loss was then already what
+        it is at the end.
+        """
         if len(seen.predictions) != len(seen.targets) or not len(seen.targets):
             return np.zeros(0, dtype=bool)
-        return np.asarray(seen.step >= _LATE * self._evidence.script.steps)
+        steps, newest = self._evidence.script.steps, int(seen.step.max())
+        if newest >= _LATE * steps:
+            return np.asarray(seen.step >= _LATE * steps)
+        around = self._evidence.loss.part(newest / max(1, steps) - 0.05, newest / max(1, steps) + 0.05).finite.y
+        settled = len(around) > 0 and float(around.mean()) <= _SETTLED * self.loss_last
+        return np.asarray(seen.step >= _YOUNG * newest) if settled else np.zeros(len(seen.step), dtype=bool)
 
     @cached_property
     def reported(self) -> float:
@@ -148,11 +162,19 @@ class Outcome:
 
     @cached_property
     def reached(self) -> float:
-        """Which share of the way from chance to the reachable the network came; nan if unknown."""
+        """Which share of the way from chance to the reachable the network came; nan if unknown.
+
+        By its answers on the examples seen, or by the accuracy that the script printed last, whichever says more: the
+        rows seen are older than the end, and the number printed is of all examples.
+        """
         room = self.reachable - self.chance
-        if not math.isfinite(room) or room <= 0.05 or not math.isfinite(self.best_score):
+        told = [self.best_score]
+        if self.task in ("classes", "binary") and 0 <= self.reported <= 1:
+            told.append(self.reported)
+        known = [score for score in told if math.isfinite(score)]
+        if not math.isfinite(room) or room <= 0.05 or not known:
             return _NAN
-        return (self.best_score - self.chance) / room
+        return (max(known) - self.chance) / room
 
     @cached_property
     def poor(self) -> bool:

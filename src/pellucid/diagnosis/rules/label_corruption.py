@@ -3,13 +3,14 @@
 A forest of trees and a linear model are fitted to the examples that were trained on. Labels that neither predicts
 better than chance (by 2.5 standard errors), although a hundred examples are there, do not belong to these inputs;
 the network has then learned nothing or all by heart. Where the evaluation examples can be predicted well and the
-training examples cannot, though both look alike, the training labels alone are wrong, in part or in whole.
+training examples cannot, though both look alike, the training labels alone are wrong: a fault where less than half
+of what could be learned is left, a warning where it is more, since some wrong labels are in most data.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pellucid.diagnosis.augmenting import augmentations
 from pellucid.diagnosis.outcome import targets_are_made
@@ -25,6 +26,8 @@ _LEAST_ROWS = 100
 _ERRORS = 2.5
 _LOST = 0.25
 """Of the way from chance to a perfect score, between what evaluation and training labels let one learn."""
+_LEFT = 0.5
+"""Of what could be learned."""
 _ALIKE = 0.25
 """Mean shift of columns, in their spread, beyond what chance gives: inputs that differ by more are of another
 source."""
@@ -36,18 +39,20 @@ _NAN = float("nan")
 def find(evidence: Evidence) -> Finding | None:
     """Training labels that cannot be predicted from the inputs."""
     outcome, seen = evidence.outcome, evidence.examples("train")
-    if seen is None or seen.tokens or outcome.task == "other" or len(seen.targets) < _LEAST_ROWS:
+    if seen is None or seen.tokens or len(seen.targets) < _LEAST_ROWS:
         return None
-    if targets_are_made(evidence):
+    if outcome.task == "other" or targets_are_made(evidence):
         return None
     reference, chance = outcome.reachable, outcome.chance
     if not math.isfinite(reference) or not math.isfinite(chance) or chance > _MOST_CHANCE:
         return None
     both = evidence.phases
     offered, crossed = both.evaluation_reference, both.crossed_reference
-    lost = offered - max(reference, crossed if math.isfinite(crossed) else reference) > _LOST * (1 - chance)
-    if lost and _alike(evidence):
-        return _finding(evidence, reference, offered, 0.6 if augmentations(evidence) else 0.85)
+    kept = max(reference, crossed if math.isfinite(crossed) else reference)
+    if offered - kept > _LOST * (1 - chance) and _alike(evidence):
+        some = kept - chance > _LEFT * (offered - chance)
+        certainty = 0.55 if some else 0.6 if augmentations(evidence) else 0.85
+        return _finding(evidence, reference, offered, certainty, "warning" if some else "fault")
     error = math.sqrt(max(chance, 0.05) * (1 - chance) / len(seen.targets)) if chance else 0.05
     if (
         reference > chance + _ERRORS * error
@@ -75,15 +80,23 @@ def _learned_nothing(evidence: Evidence) -> bool:
     return evidence.loss_curve.at_chance or not outcome.score("train") > outcome.chance + 0.15 * (1 - outcome.chance)
 
 
-def _finding(evidence: Evidence, reference: float, offered: float, certainty: float) -> Finding:
+def _finding(
+    evidence: Evidence,
+    reference: float,
+    offered: float,
+    certainty: float,
+    severity: Literal["fault", "warning"] = "fault",
+) -> Finding:
     outcome, seen = evidence.outcome, evidence.examples("train")
     loss = evidence.main_loss
     score = "R²" if outcome.task == "regression" else "accuracy"
     return make_finding(
         "label_corruption",
-        severity="fault",
+        severity=severity,
         certainty=certainty,
-        title="The training labels are not those of their inputs: no model can predict them",
+        title="The training labels are not those of their inputs: no model can predict them"
+        if severity == "fault"
+        else "Some of the training labels are not those of their inputs: no model can predict them",
         place=loss.place if loss is not None else None,
         since=0,
         evidence=[

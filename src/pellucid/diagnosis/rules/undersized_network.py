@@ -2,7 +2,8 @@
 
 The training loss has come to rest, the rate is usual and gradients are there, yet the network scores clearly less
 on its own training examples than a forest of trees does on examples it never saw; and some hidden layer is narrow:
-at most four units, or fewer than half the classes. A network that is not narrow has another reason.
+at most four units, or fewer than half the classes; of a convolution its channels count at every position. A network
+that is not narrow has another reason.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ __all__ = ["RULE", "find"]
 
 _NARROW = 4
 _REACHED = 0.9
-_FAR = 0.8
+_FAR = 0.75
 """Of the way from chance to what trees reach: below, the width spoils the run."""
 _BETTER = 32
 
@@ -75,13 +76,22 @@ def _narrowest(evidence: Evidence) -> tuple[ScriptParameter, int] | None:
             if len(one.shape) >= 2 and one.used and not kinds.get(one.module, "").startswith("Embedding")
         ]
         for one in weights[:-1]:
-            width = one.shape[0] // {"LSTM": 4, "GRU": 3}.get(kinds.get(one.module, ""), 1)
+            width = _width(evidence, one, kinds.get(one.module, ""))
             if found is None or width < found[1]:
                 found = (one, width)
     if found is None:
         return None
     limit = max(_NARROW, math.ceil(0.5 * evidence.outcome.classes) - 1)
     return found if found[1] <= limit else None
+
+
+def _width(evidence: Evidence, weight: ScriptParameter, kind: str) -> int:
+    """How many numbers of an example come out of a layer."""
+    if len(weight.shape) > 2:
+        made = (call for call in evidence.calls(phase="train", module=weight.module) if "conv" in call.function)
+        shape = next((call.outputs[0].shape for call in made if call.outputs), ())
+        return math.prod(shape[1:]) if len(shape) == len(weight.shape) else weight.shape[0]
+    return weight.shape[0] // {"LSTM": 4, "GRU": 3}.get(kind, 1)
 
 
 def _wider(evidence: Evidence, width: int) -> tuple[CodeLine | None, list[LineChange]]:

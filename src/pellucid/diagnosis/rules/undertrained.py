@@ -25,6 +25,8 @@ _REACHED = 0.92
 """Of the way from chance to the reachable: above, more steps would bring little."""
 _FAR, _FAR_AFTER_FEW = 0.7, 0.85
 """Of the same way: below, the run is spoilt; a run that ends nearer has come to something."""
+_LEFT, _LEFT_AFTER_FEW = 0.25, 0.5
+"""Of the loss of the best constant answer, still left at the end: the loss must say the same as the score."""
 _ODD = 0.1
 """Of the reachable: with half the loss of a constant answer gone, such a score was read off the wrong rows."""
 _FEW_EPOCHS = 5
@@ -44,13 +46,12 @@ def find(evidence: Evidence) -> Finding | None:
     known = math.isfinite(outcome.reached) and not odd
     if not known and loss.last < 0.3 * loss.constant:
         return None
-    if known and max(outcome.reached, _as_reported(evidence)) > _REACHED:
+    if known and outcome.reached > _REACHED:
         return None
     more = loss.late_fall / max(abs(loss.last), 1e-300)
     if not known and more < 0.1:
         return None
-    far = known and outcome.reached < (_FAR_AFTER_FEW if few else _FAR)
-    severity = "fault" if far else "warning"
+    severity = "fault" if known and _is_far(evidence, few) else "warning"
     change = _more_epochs(evidence)
     times = change[1] if change else 10
     return make_finding(
@@ -74,12 +75,11 @@ def find(evidence: Evidence) -> Finding | None:
     )
 
 
-def _as_reported(evidence: Evidence) -> float:
-    """The share reached by the accuracy that the script printed last, which is younger than the rows seen."""
-    outcome = evidence.outcome
-    if outcome.task not in ("classes", "binary") or not 0 <= outcome.reported <= 1:
-        return -1.0
-    return (outcome.reported - outcome.chance) / (outcome.reachable - outcome.chance)
+def _is_far(evidence: Evidence, few: bool) -> bool:
+    """Whether score and loss both say that most of the way was still ahead."""
+    reached, loss = evidence.outcome.reached, evidence.loss_curve
+    left = loss.last / loss.constant if loss.constant > 0 else math.inf
+    return (reached < _FAR and left > _LEFT) or (few and reached < _FAR_AFTER_FEW and left > _LEFT_AFTER_FEW)
 
 
 def _more_epochs(evidence: Evidence) -> tuple[LineChange, int] | None:
