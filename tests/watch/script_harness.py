@@ -15,7 +15,7 @@ from torch.optim.optimizer import (
 from torch.overrides import TorchFunctionMode
 
 from pellucid.results.watched_script import CodeLine
-from pellucid.watch.call_site import line_number
+from pellucid.watch.call_site import calling_site, line_number
 
 
 class Writer:
@@ -53,6 +53,10 @@ class Harness:
 
     def running_module(self):
         return self._running[-1] if self._running else None
+
+    @property
+    def forward_site(self):
+        return calling_site()
 
     def place(self):
         frame = sys._getframe(1)

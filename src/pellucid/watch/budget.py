@@ -26,7 +26,7 @@ class Budget:
     def __init__(self, every: int | None = None, *, rarely: bool = False) -> None:
         self._every = every
         self._rarely = rarely
-        self._earned_s = 0.0
+        self._earned_s = self._overdraft_s = 0.0
         self._expected_cost_s = _EARLIEST_EXPECTED_COST_S
         self.spent_s = 0.0
         self.samples = 0
@@ -52,9 +52,15 @@ class Budget:
         # One sample that met a busy machine must not silence the watch for long.
         believable_s = min(cost_s, _MOST_GROWTH * self._expected_cost_s) if self.spent_s else cost_s
         self._expected_cost_s += weight * (believable_s - self._expected_cost_s)
+        self._overdraft_s += max(0.0, cost_s - self._earned_s)
         self._earned_s = 0.0
         self.spent_s += cost_s
         self.samples += 1
+
+    def take_overdraft(self) -> float:
+        """What was spent since this was asked last and had not been earned; it is for others to make up for."""
+        overdraft_s, self._overdraft_s = self._overdraft_s, 0.0
+        return overdraft_s
 
 
 class Pace:

@@ -8,10 +8,28 @@ from types import CodeType, FrameType
 
 import torch
 
-__all__ = ["CallSite", "calling_site", "is_own_call", "line_number"]
+__all__ = ["NO_SITE", "CallSite", "calling_site", "is_own_call", "line_number"]
 
-CallSite = tuple[CodeType | None, int]
-"""A code object and the offset of the instruction in it."""
+_MOST_SITES = 10_000
+"""Beyond so many all are forgotten, and found anew."""
+
+
+class CallSite(tuple[CodeType | None, int]):
+    """A code object and the offset of the instruction in it.
+
+    ``calling_site`` gives one object a site, which counts as itself alone: to compare code, or to take its hash, Python
+    goes through all its constants, which takes longer than all else that the watch does in a step.
+    """
+
+    __slots__ = ()
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+NO_SITE = CallSite((None, 0))
 
 _TORCH = str(Path(torch.__file__).parent)
 _OPTIMIZERS = str(Path(torch.optim.__file__).parent)
@@ -19,6 +37,8 @@ _OURS = str(Path(__file__).parents[1])
 
 _PASSED: dict[str, bool] = {}
 """Of each file whether it is torch's or ours, so that its frames are passed over."""
+_SITES: dict[tuple[int, int], CallSite] = {}
+"""By the identity of the code, which its site keeps alive."""
 
 
 def calling_site() -> CallSite:
@@ -32,9 +52,16 @@ def calling_site() -> CallSite:
         if is_passed is None:
             is_passed = passed[file] = file.startswith((_OURS, _TORCH))
         if not is_passed:
-            return code, frame.f_lasti
+            key = (id(code), frame.f_lasti)
+            return _SITES.get(key) or _new_site(key, code)
         frame = frame.f_back
-    return None, 0
+    return NO_SITE
+
+
+def _new_site(key: tuple[int, int], code: CodeType) -> CallSite:
+    if len(_SITES) >= _MOST_SITES:
+        _SITES.clear()
+    return _SITES.setdefault(key, CallSite((code, key[1])))
 
 
 def line_number(site: CallSite) -> int:

@@ -36,6 +36,8 @@ _MOST_PROBED = 1 << 16
 class NonFiniteHunt(ScriptObserver):
     """Looks at the loss and at one gradient of each step on the processor, and searches once one is not finite.
 
+    In a light step the loss alone is looked at: a gradient that is not finite shows in the next step's.
+
     On other devices nothing is looked at but learned steps: looking would make the script wait for them.
     """
 
@@ -52,6 +54,10 @@ class NonFiniteHunt(ScriptObserver):
         self._point: Origin | None = None
         self._is_finite = True
         self._place = _NOWHERE
+
+    def wants(self, step: int) -> bool:
+        """Whether there are operations whose derivative may be infinite: they are looked at in every step."""
+        return self._origin is None and any(self._singular.values())
 
     def backward_begins(self, loss: Tensor, step: int) -> None:
         """Look at the loss."""

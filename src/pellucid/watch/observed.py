@@ -23,8 +23,8 @@ __all__ = ["ObservedScript"]
 _LOOKS = 64
 """Beyond the powers of two, every so manieth part of the run is looked at."""
 
-_SHARE = 0.01
-"""Of the time that passes may be spent on looks that are not at a power of two."""
+_SHARE = 0.005
+"""Of the processor's time may be spent on looks that are not at a power of two."""
 
 _ALLOWANCE_S = 0.15
 """May be spent on them in any run."""
@@ -40,14 +40,16 @@ class _Clock:
     def __init__(self) -> None:
         self._next = 0
         self._spent_s = 0.0
-        self._began_s = time.perf_counter()
+        self._began_s = time.process_time(), time.perf_counter()
 
     def is_due(self, number: int) -> bool:
         if number & (number - 1) == 0:
             return True
         if number < self._next:
             return False
-        return self._spent_s <= _ALLOWANCE_S + _SHARE * (time.perf_counter() - self._began_s)
+        # Of several processors' time no more counts than passes, and of time that passes no more than is worked.
+        worked_s, passed_s = time.process_time() - self._began_s[0], time.perf_counter() - self._began_s[1]
+        return self._spent_s <= _ALLOWANCE_S + _SHARE * min(worked_s, passed_s)
 
     def looked(self, number: int, took_s: float) -> None:
         self._next = number + max(1, number // _LOOKS)
@@ -73,6 +75,11 @@ class ObservedScript(ScriptObserver):
         self._update: ParameterFigures | None = None
         self._has_looked_at_loss = False
 
+    def wants(self, step: int) -> bool:
+        """Whether the time has come for a look."""
+        self._due = self._train.is_due(step)
+        return self._due
+
     def forward_settled(self, root: nn.Module, index: int, phase: str, number: int) -> None:
         """Look at an evaluation; of a training pass the backward pass has told."""
         forward = self._wiring.held.pop(number, None)
@@ -85,19 +92,19 @@ class ObservedScript(ScriptObserver):
         self._round += 1
         if not self._evaluation.is_due(self._round):
             return
-        began = time.perf_counter()
+        began = time.thread_time()
         self._look_at_input(forward.inputs, "evaluation", step)
         floating = [tensor for tensor in forward.outputs if tensor.dtype.is_floating_point and _is_table(tensor)]
         if floating:
             figures = plain_figures(floating[0]) | prediction_figures(self._kind(), floating[0], None)
             self._note("evaluation", "prediction", figures, step)
-        self._evaluation.looked(self._round, time.perf_counter() - began)
+        self._evaluation.looked(self._round, time.thread_time() - began)
 
     def backward_begins(self, loss: Tensor, step: int) -> None:
         """Look at the batch and the loss."""
         if not self._due or loss.numel() == 0:
             return
-        began = time.perf_counter()
+        began = time.thread_time()
         clear = gradients_are_clear(held_parameters(self.context.optimizers)) if step else None
         if clear is not None and not self._has_looked_at_loss:
             self._note("train", "gradient", {"clear": clear})
@@ -107,28 +114,28 @@ class ObservedScript(ScriptObserver):
         if first or seen is not None:
             self._look(loss, seen, forwards, first=first)
         self._has_looked_at_loss = True
-        self._spent_s += time.perf_counter() - began
+        self._spent_s += time.thread_time() - began
 
     def update_begins(self, optimizer: Any, step: int) -> None:
         """Look at the gradients."""
         if not self._due or self._update is not None:
             return
-        began = time.perf_counter()
+        began = time.thread_time()
         parameters = held_parameters([optimizer])
         if any(p.grad is not None for p in parameters):
             self._note_pairs(gradient_figures(parameters))
         self._update = ParameterFigures(self.context, parameters)
-        self._spent_s += time.perf_counter() - began
+        self._spent_s += time.thread_time() - began
 
     def update_ends(self, optimizer: Any, step: int) -> None:
         """Look at what became of the weights, and decide on the next step."""
         if self._due:
-            began = time.perf_counter()
+            began = time.thread_time()
             if self._update is not None:
                 self._note_pairs(self._update.after())
             if len(self._rows) >= _MOST_PENDING:
                 self._flush()
-            self._train.looked(step, self._spent_s + time.perf_counter() - began)
+            self._train.looked(step, self._spent_s + time.thread_time() - began)
         self._update, self._spent_s, self._has_looked_at_loss = None, 0.0, False
         self._due = self._train.is_due(step + 1)
 

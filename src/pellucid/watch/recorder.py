@@ -286,7 +286,7 @@ class Watch:
             self._sampling.before_update()
 
     def _see_gradients_if_due(self, optimizer: Optimizer) -> None:
-        if self._sampling.wants_norm(self._steps.next_step):
+        if self._sampling.norms_wanted(self._steps.next_step, 1):
             self._see_gradients(optimizer, fast=self._sampling.fast)
             self._sampling.norm_taken()
 

@@ -24,14 +24,14 @@ _NORMS = "norms"
 _LEAST_SHARE = 1 / 6
 """Of the budget: kept for samples even where the rows of very short steps have used it up."""
 
-_SEEN_SHARE = 0.8
+_SEEN_SHARE = 0.7
 """Of what the watch costs, at least this much is seen by its clocks; the rest is caches that it leaves cold."""
 
-_COMPLETE_STEPS = 500
-"""So many steps have their gradient's norm whatever it costs."""
+_COMPLETE_STEPS, _COMPLETE_S = 500, 0.2
+"""So many steps have their gradient's norm whatever it costs, until that took so long."""
 
-_TICK_S = 0.02
-_LONGEST_TICK = 32
+_TICK_S = 0.1
+_LONGEST_TICK = 64
 """Accounts are drawn up after this time or so many steps, since on short steps even that costs."""
 
 _LOADING_S, _COMPILING_S = 0.1, 6.0
@@ -42,9 +42,11 @@ compiled, once on a machine."""
 class Sampling:
     """Samples the layers at the steps that the budget allows and writes the rows.
 
-    The budget is for everything the watch does, the writing thread included: what the rows of the steps leave of it is
-    shared between the gradients' norms, layer figures and histograms; what one of them does not need, the next may
-    have. A step with histograms has the figures too.
+    The budget is for everything the watch does, the writing thread and what it loads at the beginning included: what
+    all that leaves of it is shared between the gradients' norms, layer figures and histograms; what one of them does
+    not need, the next may have. What was spent and not earned – on the first steps, on those that are sampled whatever
+    it costs – is a debt, and while there is one, they have no more than ``_LEAST_SHARE``. A step with histograms has
+    the figures too.
 
     Args:
         model: The network in training.
@@ -80,7 +82,8 @@ class Sampling:
         )
         self._pace = Pace()
         self._trained_s = self._told_s = 0.0
-        self._steps_left, self._tick = 1, 1
+        self._steps_left, self._told = 1, 0
+        self._debt_s = 0.0
         self._clocks = time.process_time(), time.perf_counter()
         self._earned_anew = True
         self._loading_s = _LOADING_S
@@ -117,41 +120,52 @@ class Sampling:
         self._sampler.stop()
         self._guard(_PART, self._write_arrived)(wait=True)
 
-    def earn(self, step_time_s: float) -> None:
-        """A step was trained in this time (or in this much of it, where several models share it).
+    def earn(self, time_s: float, steps: int = 1) -> None:
+        """So many steps were trained in this time (or in this much of it, where several models share it).
 
-        What its row cost is taken off what samples may cost.
+        What their rows cost is taken off what samples may cost.
         """
-        self._told_s += step_time_s
-        self._steps_left -= 1
-        if not self._steps_left:
+        self._told_s += time_s
+        self._told += steps
+        if self._told >= self._steps_left:
             self._draw_up_accounts()
+
+    @property
+    def until_next_account(self) -> int:
+        """In so many steps accounts are drawn up; until then only steps 1, 2, 4, 8 … become due."""
+        return max(1, self._steps_left - self._told)
 
     def _draw_up_accounts(self) -> None:
         # Where the machine is busy or training waits for data, processor time counts, which is what the watch takes.
         clocks = time.process_time(), time.perf_counter()
         worked_s, passed_s = (now - before for now, before in zip(clocks, self._clocks, strict=True))
         self._clocks = clocks
-        passed_s, self._told_s = self._told_s * min(1.0, worked_s / max(passed_s, 1e-9)), 0.0
-        step_s = self._pace.believable(passed_s / self._tick)
-        trained_s = step_s * self._tick
+        passed_s = self._told_s * min(1.0, worked_s / max(passed_s, 1e-9))
+        step_s = self._pace.believable(passed_s / self._told)
+        trained_s = step_s * self._told
         self._trained_s += trained_s
-        self._tick = self._steps_left = max(1, min(_LONGEST_TICK, int(_TICK_S / max(step_s, 1e-6))))
+        self._told_s, self._told = 0.0, 0
+        self._steps_left = max(1, min(_LONGEST_TICK, int(_TICK_S / max(step_s, 1e-6))))
         spent_s = self._guard.spent_s
         rows_s = self._guard.cost_s + self._writer.spent_s - spent_s[_PART] - spent_s[_NORMS]
-        earned_s = _SEEN_SHARE * self._budget * trained_s - (rows_s - self._rows_before_s)
+        kinds = (self._norms, self._figures, self._histograms)
+        earned_s = _SEEN_SHARE * self._budget * trained_s - (rows_s - self._rows_before_s) - self._debt_s
+        earned_s -= sum(kind.take_overdraft() for kind in kinds)
         self._rows_before_s = rows_s
-        left_s = max(earned_s, _LEAST_SHARE * self._budget * trained_s) / 3
-        over_s = self._norms.earn(left_s)
-        over_s = self._figures.earn(left_s + over_s / 2) + over_s / 2
-        self._histograms.earn(left_s + over_s)
+        left_s = max(earned_s, _LEAST_SHARE * self._budget * trained_s)
+        self._debt_s = left_s - earned_s
+        over_s = self._norms.earn(left_s / 3)
+        over_s = self._figures.earn(left_s / 3 + over_s / 2) + over_s / 2
+        self._histograms.earn(left_s / 3 + over_s)
         self._earned_anew = True
         if not self._sampler.fast and self._budget * self._trained_s > self._loading_s:
             self._load()
 
-    def wants_norm(self, step: int) -> bool:
-        """Whether this step's row is to have the norm of the gradient."""
-        return self._full or self._fixed or step < _COMPLETE_STEPS or self._norms.is_due(step)
+    def norms_wanted(self, step: int, most: int) -> int:
+        """Of so many steps from this one on, how many are to have the norm of the gradient in their row."""
+        if self._full or self._fixed or (step < _COMPLETE_STEPS and self._norms.spent_s < _COMPLETE_S):
+            return most
+        return int(self._norms.is_due(step))
 
     def norm_taken(self) -> None:
         """The norm was taken, under the guard's part ``norms``."""
@@ -187,8 +201,15 @@ class Sampling:
             self._sampler.fast = True
         self._loading_s = _COMPILING_S
 
-    def _start_if_due(self, step: int) -> None:
+    def is_due(self, step: int) -> bool:
+        """Whether this step is to be sampled."""
         if not self._earned_anew and not self._full and not self._fixed and step & (step - 1):
+            return False
+        return self._figures.is_due(step) or self._histograms.is_due(step)
+
+    def _start_if_due(self, step: int) -> None:
+        if not self.is_due(step):
+            self._earned_anew = False
             return
         self._earned_anew = False
         self._with_histograms = self._histograms.is_due(step)

@@ -63,6 +63,11 @@ class ScriptContext(Protocol):
         """The innermost module whose forward pass is running; known in learned steps only."""
         ...
 
+    @property
+    def forward_site(self) -> CallSite:
+        """The line that called the forward pass that is being told."""
+        ...
+
     def place(self) -> CodeLine:
         """The innermost running line of the person's own code; of a library's where none of theirs runs."""
         ...
@@ -87,6 +92,16 @@ class ScriptObserver:
 
     def __init__(self, context: ScriptContext) -> None:
         self.context = context
+
+    def wants(self, step: int) -> bool:
+        """Whether to be told of this step, asked before it; of others nothing may be told but learned evaluations.
+
+        Steps at which no observer has anything to look at go by in a few microseconds.
+        """
+        return False
+
+    def passed_over(self, site: CallSite, count: int, latest: float | Tensor) -> None:
+        """So many backward passes began at a line in steps that were told to nobody; of the latest of their losses."""
 
     def forward_begins(
         self, root: nn.Module, index: int, args: tuple[Any, ...], kwargs: dict[str, Any], phase: Phase
@@ -184,6 +199,8 @@ class ScriptEvents:
     def __init__(self, observers: Sequence[ScriptObserver], guard: Guard) -> None:
         self._observers = observers
         self._guard = guard
+        self._wants = self._guarded("wants")
+        self._passed_over = self._guarded("passed_over")
         for event in (name for name in ScriptEvents.__annotations__ if not name.startswith("_")):
             setattr(self, event, self._teller(event))
 
@@ -193,6 +210,21 @@ class ScriptEvents:
         for observer in self._observers:
             found.update(self._guard(_part(observer), observer.parts)() or {})
         return found
+
+    def wants(self, step: int) -> bool:
+        """Whether any observer that works wants to be told of this step."""
+        answers = [wants(step) for wants in self._wants]  # every one is asked
+        return any(answers)
+
+    def passed_over(self, site: CallSite, count: int, latest: float | Tensor) -> None:
+        """Tell of what was told to nobody."""
+        for passed_over in self._passed_over:
+            passed_over(site, count, latest)
+
+    def _guarded(self, name: str) -> list[Callable[..., Any]]:
+        """This method of every observer that has its own, each under the guard."""
+        own = (each for each in self._observers if getattr(type(each), name) is not getattr(ScriptObserver, name))
+        return [self._guard(_part(observer), getattr(observer, name)) for observer in own]
 
     def _teller(self, event: str) -> Callable[..., None]:
         guard, switched_off = self._guard, self._guard.switched_off

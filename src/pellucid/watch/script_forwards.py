@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,11 +12,11 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from pellucid.capture.every_module import hook_every_module, unhook_every_module
-from pellucid.watch.call_site import CallSite, calling_site
+from pellucid.watch.call_site import NO_SITE, CallSite, calling_site
 from pellucid.watch.guard import Guard
 from pellucid.watch.script_models import ModelBook
 
-__all__ = ["Forward", "ForwardListener", "Forwards"]
+__all__ = ["Forward", "ForwardListener", "Forwards", "PassedOver", "count_examples"]
 
 _MOST_OUTPUTS = 4
 """Of a structured output so many tensors are followed into the backward pass."""
@@ -47,13 +49,17 @@ class Forward:
     modes: list[tuple[int, bool]] | None = None
     reached: bool = False
     missed: int = 0
-    site: CallSite = (None, 0)
+    site: CallSite = NO_SITE
     seems: str = "train"
     handles: list[RemovableHandle] = field(default_factory=list)
 
     def reach(self, gradient: Any) -> None:
         """Gradients flow back to its output."""
         self.reached = True
+
+
+PassedOver = tuple[nn.Module, tuple[Any, ...], dict[str, Any], Any, CallSite]
+"""One call of a root module that nobody was told of: what it is, what went in and came out, the line that called it."""
 
 
 class ForwardListener(Protocol):
@@ -76,6 +82,10 @@ class ForwardListener(Protocol):
         """It has returned; nothing where it raised."""
         ...
 
+    def root_replayed(self, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        """Both, told later, of a call that trains."""
+        ...
+
     def settled(self, forward: Forward) -> None:
         """Its phase is known."""
         ...
@@ -87,6 +97,9 @@ class ForwardListener(Protocol):
     def module_ends(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """It has returned."""
         ...
+
+
+_Around = Callable[[Callable[..., None]], Callable[..., None]]
 
 
 class Forwards:
@@ -113,6 +126,11 @@ class Forwards:
         self._count = 0
         self._spared = False
         self._sites: dict[CallSite, set[str]] = {}
+        self.usual: dict[CallSite, tuple[int, bool]] = {}
+        """Of each line whose calls have always been trained on: how many of them a backward pass goes through, and
+        whether the model is in training mode."""
+        self.site = NO_SITE
+        """The line that called the latest forward pass that was told."""
         self._paused: list[nn.Module] = []
         self._was_everywhere = False
 
@@ -143,6 +161,20 @@ class Forwards:
     def has_roots(self) -> bool:
         """Whether any model was found."""
         return bool(self._roots)
+
+    @property
+    def has_open(self) -> bool:
+        """Whether there are forward passes of which it is not known yet what they were for."""
+        return bool(self._open)
+
+    @property
+    def looks_everywhere(self) -> bool:
+        """Whether all modules carry hooks."""
+        return bool(self._everywhere)
+
+    def go_light(self, around_begin: _Around, around_end: _Around) -> None:
+        """Put a shorter way before what the hooks of roots do; to be called before there are any."""
+        self._before_root, self._after_root = around_begin(self._before_root), around_end(self._after_root)
 
     def look_everywhere(self, on: bool) -> None:
         """Hooks on all modules, or off them."""
@@ -233,13 +265,13 @@ class Forwards:
             number=self._count,
             phase="train" if torch.is_grad_enabled() else "evaluation",
             training=module.training,
-            examples=_examples(args, kwargs),
+            examples=count_examples(args, kwargs),
             site=calling_site(),
         )
         # An accuracy computed with gradients on is an evaluation from its second time on.
         forward.seems = "evaluation" if self._sites.get(forward.site) == {"evaluation"} else forward.phase
         self._count += 1
-        self._under_way = forward
+        self._under_way, self.site = forward, forward.site
         self._listener.root_begins(forward, args, kwargs)
         if self._listener.learning:
             self._listener.module_begins(module, args, kwargs)
@@ -287,6 +319,7 @@ class Forwards:
     def settle(self) -> None:
         """A backward pass is over."""
         still_open: list[Forward] = []
+        reached = Counter((forward.site, forward.training) for forward in self._open if forward.reached)
         for forward in self._open:
             forward.missed += 1
             if forward.reached:
@@ -296,6 +329,9 @@ class Forwards:
             else:
                 still_open.append(forward)
         self._open = still_open
+        for (site, training), count in reached.items():
+            if self._sites.get(site) == {"train"}:
+                self.usual[site] = (max(count, self.usual.get(site, (0, training))[0]), training)
 
     def settle_all(self) -> None:
         """The script is over."""
@@ -310,7 +346,27 @@ class Forwards:
         forward.phase = phase
         if len(self._sites) < _MOST_SITES:
             self._sites.setdefault(forward.site, set()).add(phase)
+        if phase == "evaluation":
+            self.usual.pop(forward.site, None)
         self._listener.settled(forward)
+
+    def replay(self, passed: Sequence[PassedOver]) -> None:
+        """Tell of forward passes that were passed over, now that a backward pass through them begins."""
+        for root, args, kwargs, output, site in passed:
+            forward = Forward(
+                root=root,
+                index=self._book.index_of(root),
+                number=self._count,
+                phase="train",
+                training=root.training,
+                examples=count_examples(args, kwargs),
+                reached=True,
+                site=site,
+            )
+            self._count += 1
+            self.site = site
+            self._listener.root_replayed(forward, args, kwargs, output)
+            self._open.append(forward)
 
     def examples_reached(self) -> int:
         """Examples of the forward passes that the latest backward pass went through, of one model."""
@@ -323,10 +379,14 @@ def _interpreters() -> Any:
     return torch._C._functorch.peek_interpreter_stack()  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _examples(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
-    for value in (*args, *kwargs.values()):
+def count_examples(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    """Of the first tensor that a model is given; 0 unknown."""
+    for value in args:
         if isinstance(value, Tensor) and value.ndim:
-            return len(value)
+            return value.shape[0]
+    for value in kwargs.values():
+        if isinstance(value, Tensor) and value.ndim:
+            return value.shape[0]
     return 0
 
 

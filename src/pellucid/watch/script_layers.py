@@ -106,14 +106,27 @@ class ScriptLayers:
             if layers is not None and layers.sampling.is_on:
                 layers.sampling.after_update()
 
-    def earn(self, step_time_s: float) -> None:
-        """A step of this duration was trained."""
+    def earn(self, time_s: float, steps: int) -> None:
+        """So many steps were trained in this time."""
         for layers in self._layers.values():
-            layers.sampling.earn(step_time_s / len(self._layers))
+            layers.sampling.earn(time_s / len(self._layers), steps)
+
+    def is_due(self, step: int) -> bool:
+        """Whether this step is to be sampled."""
+        return not self._layers or any(layers.sampling.is_due(step) for layers in self._layers.values())
+
+    @property
+    def until_next_account(self) -> int:
+        """In so many steps accounts are drawn up: until then nothing becomes due by what it costs."""
+        return min((layers.sampling.until_next_account for layers in self._layers.values()), default=1)
 
     def wants_norm(self, step: int) -> bool:
         """Whether this step's row is to have the norm of the gradient."""
-        return all(layers.sampling.wants_norm(step) for layers in list(self._layers.values())[:1])
+        return self.norms_wanted(step, 1) > 0
+
+    def norms_wanted(self, step: int, most: int) -> int:
+        """Of so many steps from this one on, how many are to have it."""
+        return next((layers.sampling.norms_wanted(step, most) for layers in self._layers.values()), most)
 
     def norm_taken(self) -> None:
         """The norm was taken."""

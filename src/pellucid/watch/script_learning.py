@@ -50,7 +50,8 @@ class Learning:
         self._always = always
         self._mode = CallMode(guard("calls", self._called))
         self._calls = 0
-        self._step = 0
+        self.step = 0
+        """The step under way."""
         self._wanted = True
         self._is_early = False
         self._hidden: nn.Module | None = None
@@ -74,7 +75,7 @@ class Learning:
 
     def step_begins(self, step: int) -> None:
         """The updates so far are done; the next step is under way."""
-        self._step = step
+        self.step = step
         self._wanted = step < _FIRST_STEPS or _is_late(step) or self._always
         if self._wanted and step:
             self._begin("train")
@@ -143,7 +144,7 @@ class Learning:
         self.is_on, self.phase, self._hidden = True, phase, None
         self._calls = 0
         self._roots_seen = set()
-        self._tell_change(self._step, phase, True)
+        self._tell_change(self.step, phase, True)
 
     def end(self) -> None:
         """Off, whatever it was."""
@@ -153,7 +154,7 @@ class Learning:
         self.is_on = self._is_early = False
         phase, self.phase = self.phase, ""
         self._look_everywhere(False)
-        self._tell_change(self._step, phase, False)
+        self._tell_change(self.step, phase, False)
 
 
 def _is_hidden(module: nn.Module) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
@@ -49,6 +49,8 @@ class LoaderBook:
         self._latest: _LoaderRecord | None = None
         self.trained: _LoaderRecord | None = None
         """The first whose batches were trained on."""
+        self.passes = 0
+        """Of all loaders together."""
 
     def knows(self, loader: Any) -> bool:
         """Whether this loader was iterated before."""
@@ -57,6 +59,7 @@ class LoaderBook:
 
     def note_pass(self, loader: Any, place: CodeLine | None) -> None:
         """A loader begins a pass; with its line where it is new."""
+        self.passes += 1
         known = self._known.get(id(loader))
         record = known[1] if known is not None and known[0]() is loader else self._add(loader, place)
         if record is not None:
@@ -142,11 +145,14 @@ class EpochCounter:
         self._first: int | None = None
         self.now = 0
         self.recognised = False
+        self.follows_variable = False
+        """Whether the latest look found a variable named so."""
         self._began_at: list[int] = []
 
     def look(self, frame: FrameType | None, step: int) -> None:
         """A training step of this frame begins."""
         value = self._variable(frame) if frame is not None else None
+        self.follows_variable = value is not None
         if value is not None:
             self._first = value if self._first is None else min(self._first, value)
             self._set(value - self._first, step)
@@ -191,16 +197,21 @@ class EpochCounter:
         return float(steps)
 
 
-_EPOCH_NAMES: dict[Any, tuple[str, ...]] = {}
+_EPOCH_NAMES: dict[int, tuple[CodeType, tuple[str, ...]]] = {}
+"""By the identity of the code, which is kept: to take the hash of code, Python goes through all its constants."""
+_MOST_CODES = 1_000
 
 
 def _epoch_in(frame: FrameType) -> int | None:
     """The value of a variable of this frame that is named as an epoch."""
     code = frame.f_code
-    names = _EPOCH_NAMES.get(code)
-    if names is None:
+    known = _EPOCH_NAMES.get(id(code))
+    if known is None:
+        if len(_EPOCH_NAMES) >= _MOST_CODES:
+            _EPOCH_NAMES.clear()
         candidates = (*code.co_varnames, *code.co_cellvars, *code.co_names)
-        names = _EPOCH_NAMES[code] = tuple(name for name in candidates if _EPOCH_NAME.match(name))
+        known = _EPOCH_NAMES[id(code)] = code, tuple(name for name in candidates if _EPOCH_NAME.match(name))
+    names = known[1]
     if not names:
         return None
     values = frame.f_locals

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from pellucid.store.writer import RunWriter
 from pellucid.watch.printed import PrintedLines, read_figures
 from pellucid.watch.script_loaders import EpochCounter
+from pellucid.watch.steps import StepRecorder
 
 __all__ = ["ScriptOutput"]
 
@@ -24,19 +24,17 @@ class ScriptOutput:
     Args:
         writer: The run.
         epochs: Told of printed epochs.
-        elapsed_s: Tells the time of the run.
+        steps: Tells step and time of the run.
     """
 
-    def __init__(self, writer: RunWriter, epochs: EpochCounter, elapsed_s: Callable[[], float]) -> None:
+    def __init__(self, writer: RunWriter, epochs: EpochCounter, steps: StepRecorder) -> None:
         self._writer = writer
         self._epochs = epochs
-        self._elapsed_s = elapsed_s
+        self._steps = steps
         self._lines = PrintedLines()
         self._names: set[tuple[str, str]] = set()
         self._read = 0
         self._began_s = time.perf_counter()
-        self.step = 0
-        """Steps so far."""
 
     def add(self, text: str) -> None:
         """The script writes this."""
@@ -52,7 +50,7 @@ class ScriptOutput:
         figures = read_figures(line)
         for figure in figures:
             if figure.counter and figure.name.split()[-1] == "epoch" and figure.value == int(figure.value):
-                self._epochs.note_printed(int(figure.value), self.step)
+                self._epochs.note_printed(int(figure.value), self._steps.next_step)
         for figure in figures:
             key = (figure.split, figure.name)
             if figure.counter or (key not in self._names and len(self._names) >= _MOST_NAMES):
@@ -60,9 +58,9 @@ class ScriptOutput:
             self._names.add(key)
             self._writer.append(
                 "metrics",
-                step=max(self.step - 1, 0),
+                step=max(self._steps.next_step - 1, 0),
                 epoch=self._epochs.now,
-                time_s=self._elapsed_s(),
+                time_s=self._steps.elapsed_s(),
                 split=figure.split,
                 metric=figure.name,
                 value=figure.value,

@@ -64,16 +64,11 @@ class ScriptSettings:
 
 
 class ScriptParts:
-    """Keeps the books of a script's parts, and answers what observers ask of them.
-
-    Attributes:
-        step: Steps so far.
-    """
+    """Keeps the books of a script's parts, and answers what observers ask of them."""
 
     def __init__(self, settings: ScriptSettings) -> None:
         self.settings = settings
         self.places = ScriptPlaces(settings.script)
-        self.step = 0
         self._book = ModelBook(self.places)
         self._optimizers = OptimizerBook()
         self._schedulers = SchedulerBook(self._optimizers)

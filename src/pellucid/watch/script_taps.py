@@ -110,10 +110,11 @@ class Taps:
 
     Args:
         listener: Who is told.
+        passes: Asked first of each backward pass; where it agrees, nobody is told.
     """
 
-    def __init__(self, listener: TapsListener) -> None:
-        self._listener = listener
+    def __init__(self, listener: TapsListener, passes: Callable[[Any], bool]) -> None:
+        self._listener, self._passes = listener, passes
         self._replaced: list[tuple[Any, str, Any, Any]] = []
         self._in_backward = False
         self._steps_inside: set[int] = set()
@@ -197,7 +198,7 @@ class Taps:
         return made
 
     def _backward(self, function: Any) -> Any:
-        listener = self._listener
+        listener, passes = self._listener, self._passes
 
         @wraps(function)
         def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
@@ -206,6 +207,8 @@ class Taps:
                 return function(tensors, *args, **kwargs)
             self._in_backward = True
             try:
+                if passes(tensors):
+                    return function(tensors, *args, **kwargs)
                 listener.backward_begins(tensors)
                 result = function(tensors, *args, **kwargs)
                 listener.backward_ends(tensors)

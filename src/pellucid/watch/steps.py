@@ -1,4 +1,4 @@
-"""The row that every optimiser step leaves: loss, learning rate, time, gradient norm."""
+"""The row that every optimiser step leaves: loss, learning rate, time, and the gradient's norm where it was taken."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ class StepRecorder:
         self._norm: Any = None
         self._batch_size: Any = None
         self._finished: tuple[int, int, float, float, float] | None = None
+        self._passed: list[tuple[int, float, Any, Any, Any, Any]] = []
         self._on_device: list[_Row] = []
         self._sent_s = self._began_s
         self._arriving: deque[tuple[list[_Row], Transfer]] = deque()
@@ -96,6 +97,28 @@ class StepRecorder:
         self.next_step += 1
         return duration
 
+    def add_examples(self, count: int) -> None:
+        """So many more in the batch of the step under way, of which nothing is left to settle before."""
+        if count:
+            self._batch_size = count + (self._batch_size or 0)
+
+    def pass_over(self, loss: Any, learning_rate: Any) -> None:
+        """A step is over of which nothing else was told: its row is made later, by ``settle_passed``."""
+        self._passed.append((self.epoch, time.perf_counter(), loss, learning_rate, self._norm, self._batch_size))
+        self._norm = self._batch_size = None
+        self.next_step += 1
+
+    def settle_passed(self) -> float:
+        """Hand on the rows of the steps passed over; how many seconds they took together."""
+        passed, self._passed = self._passed, []
+        before_s, step = self._ended_s, self.next_step - len(passed)
+        began_s = self._began_s - self._writer.elapsed_before_s
+        for epoch, now, loss, learning_rate, norm, size in passed:
+            self._hand_on((step, epoch, now - began_s, loss, learning_rate, now - self._ended_s, norm, size))
+            self._ended_s = now
+            step += 1
+        return self._ended_s - before_s
+
     def settle(self) -> None:
         """The finished row will not change any more: hand it on."""
         finished = self._finished
@@ -108,17 +131,15 @@ class StepRecorder:
 
     def flush(self) -> None:
         """Hand on everything, that which waits on an accelerator included."""
+        self.settle_passed()
         self.settle()
         self._send()
         self._take_arrived(wait=True)
 
     def _hand_on(self, row: _Row) -> None:
-        measured = [row[place] for place in _MEASURED]
-        if any(isinstance(value, Tensor) for value in measured):
-            if all(not isinstance(value, Tensor) or value.is_cpu for value in measured):
-                row = tuple(_number(value) for value in row)
-                measured = []
-        else:
+        measured = [value for place in _MEASURED if isinstance(value := row[place], Tensor)]
+        if measured and all(value.is_cpu for value in measured):
+            row = tuple(_number(value) for value in row)
             measured = []
         if not measured and not self._on_device and not self._arriving:
             self._writer.append_row("steps", row)

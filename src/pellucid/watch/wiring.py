@@ -75,7 +75,7 @@ class _Line:
     graph: tuple[str, ...]
     kind: str
     first: Tensor
-    last: Tensor
+    last: Tensor | float
     steps: int = 0
     term: Term | None = None
     others: tuple[Term, ...] = ()
@@ -186,7 +186,7 @@ class ScriptWiring(ScriptObserver):
     def _hold(self, given: list[Tensor], returned: list[Tensor]) -> None:
         inputs = [tensor.detach() for tensor in given]
         outputs = [tensor.detach() for tensor in returned]
-        self.held[self.forwards - 1] = HeldForward(inputs, outputs, calling_site(), self.context.step)
+        self.held[self.forwards - 1] = HeldForward(inputs, outputs, self.context.forward_site, self.context.step)
         if len(self.held) > _MOST_HELD:
             del self.held[next(iter(self.held))]
 
@@ -220,6 +220,13 @@ class ScriptWiring(ScriptObserver):
             "losses": tuple(_result(line) for line in lines),
             "calls": tuple(call for calls in sorted(kept, key=_first_step) for call in calls),
         }
+
+    def passed_over(self, site: CallSite, count: int, latest: float | Tensor) -> None:
+        """So many backward passes began at a line and were told to nobody; of the latest of their losses."""
+        line = self._by_site.get(site)
+        if line is not None:
+            line.steps += count
+            line.last = latest
 
     def _learn(self, record: CallRecord, site: CallSite, loss: Tensor) -> None:
         """Dissect a loss of a learned step."""
@@ -393,7 +400,9 @@ def _count(line: _Line, loss: Tensor) -> None:
     line.steps += 1
 
 
-def _number(value: Tensor) -> float:
+def _number(value: Tensor | float) -> float:
+    if not isinstance(value, Tensor):
+        return value
     return value.double().sum().item() if value.numel() == 1 and not value.is_meta else math.nan
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pellucid.watch.call_site import CallSite
+from pellucid.watch.call_site import NO_SITE, CallSite
 from pellucid.watch.wiring_graph import SavedPlace, find_node, find_saved, follow
 
 __all__ = ["HeldForward", "Recipe", "find_recipe", "read_recipe"]
@@ -21,7 +21,7 @@ class HeldForward:
 
     inputs: list[Tensor]
     outputs: list[Tensor]
-    site: CallSite = (None, 0)
+    site: CallSite = NO_SITE
     step: int = 0
 
 
