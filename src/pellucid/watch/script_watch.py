@@ -171,7 +171,7 @@ class ScriptWatch(ScriptSteps):
         self._event(
             "watch_cost",
             f"the watch took {spent_s:.2f} s of {elapsed_s:.2f} s ({spent_s / elapsed_s:.1%}); "
-            f"layers sampled at {self._layers.steps:,} of {self.step:,} steps, {self._light.steps:,} left only their row",
+            f"layers sampled at {self._layers.steps:,} of {self.step:,} steps, {self._light.steps:,} were light",
         )
 
     def _save(self, ended: str, error: str, place: CodeLine) -> None:
