@@ -89,30 +89,36 @@ def lines(width: int, count: int = 200) -> None:
     print(f"w={width}: {count} lines of 4,001 points, {changes:,} changes of pattern, {wrong} disagree with the cells")
 
 
-def deeper(layers: int) -> nn.Sequential:
-    """A network of width 256 with as many hidden layers, initialised as torch does."""
+def deeper(layers: int, width: int = 256, *, he: bool = False) -> nn.Sequential:
+    """A network with as many hidden layers, initialised as torch does, or its weights as He et al. (2015) do."""
     torch.manual_seed(0)
-    found = nn.Sequential(nn.Linear(2, 256), nn.ReLU())
-    for _ in range(layers - 1):
-        found.extend([nn.Linear(256, 256), nn.ReLU()])
-    return found.append(nn.Linear(256, 1))
+    found, given = nn.Sequential(), 2
+    for _ in range(layers):
+        layer = nn.Linear(given, width)
+        if he:
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        found.extend([layer, nn.ReLU()])
+        given = width
+    return found.append(nn.Linear(width, 1))
 
 
-def million(layers: int, half: float, *, full: bool) -> None:
-    """About a million cells of a network of width 256; memory is the process's, above that when all is compiled."""
+def million(options: argparse.Namespace) -> None:
+    """About a million cells of a deep network; memory is the process's, above that when all is compiled."""
+    layers, width, full = options.million, options.width, not options.bare
     for one in (3, layers):
-        measure_linear_regions(deeper(one), square(0.1))  # everything is loaded now
+        measure_linear_regions(deeper(one, width), square(0.1))  # everything is loaded now
+    net = deeper(layers, width, he=options.he)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     start, cpu = time.perf_counter(), time.process_time()
-    found = measure_linear_regions(deeper(layers), square(half), outputs=full, max_cells=5_000_000)
+    found = measure_linear_regions(net, square(options.half), outputs=full, max_cells=5_000_000)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
     size = output_bytes(found)
     print(
-        f"w=256, {layers} hidden layers, [−{half:g}, {half:g}]²: {found.cells:,} cells in {seconds:.1f} s, {cpu:.1f} "
-        f"CPU s ({torch.get_num_threads()} threads), {'with' if full else 'without'} outputs and proofs; output "
-        f"{size / 2**20:.0f} MiB, peak above the start {peak / 2**20:.0f} MiB, {peak / size:.2f} × the output; "
-        f"proofs hold: {found.proofs.hold}"
+        f"w={width}, {layers} hidden layers, {'He' if options.he else 'torch'}'s weights, [−{options.half:g}, "
+        f"{options.half:g}]²: {found.cells:,} cells in {seconds:.1f} s, {cpu:.1f} CPU s ({torch.get_num_threads()} "
+        f"threads), {'with' if full else 'without'} outputs and proofs; output {size / 2**20:.0f} MiB, peak above the "
+        f"start {peak / 2**20:.0f} MiB, {peak / size:.2f} × the output; proofs hold: {found.proofs.hold}"
     )
 
 
@@ -208,7 +214,9 @@ def output_bytes(found: LinearRegions) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--million", type=int, default=0, metavar="LAYERS", help="how many hidden layers: 6")
-    parser.add_argument("--half", type=float, default=20.0, help="half a side of the square of --million")
+    parser.add_argument("--half", type=float, default=13.0, help="half a side of the square of --million")
+    parser.add_argument("--width", type=int, default=256, help="of the layers of --million")
+    parser.add_argument("--he", action="store_true", help="--million with weights as He et al. initialise them")
     parser.add_argument("--bare", action="store_true", help="--million without outputs and proofs")
     parser.add_argument("--widths", type=int, nargs="*", default=[16, 64, 128, 256])
     parser.add_argument("--lines", type=int, default=0, metavar="WIDTH")
@@ -218,7 +226,7 @@ if __name__ == "__main__":
     if options.models:
         models(options.models)
     elif options.million:
-        million(options.million, options.half, full=not options.bare)
+        million(options)
     elif options.lines:
         lines(options.lines)
     else:

@@ -29,10 +29,10 @@ __all__ = ["DepthFirst"]
 _NUMBERS = 1 << 18
 """How many numbers of states an operation is given at once."""
 
-_ROOM = 1 << 20
+_ROOM = 3 << 18
 """How many numbers the states of a patch may have before it is taken apart."""
 
-_PATCHES = 2
+_PATCHES = 3
 """Into how many patches, at least."""
 
 _LEAST = 64
@@ -169,10 +169,10 @@ class _Memory:
         with self._lock:
             fitting = [one for one in self._free if len(one) >= needed]
             best = min(fitting, key=len, default=None)
-            if best is not None:
-                self._free = [one for one in self._free if one is not best]
+            gone = max(self._free, key=len, default=None) if best is None else best  # a larger one takes its place
+            self._free = [one for one in self._free if one is not gone]
         if best is None:
-            best = np.empty(1 << max(needed - 1, 0).bit_length())
+            best = np.empty(needed + needed // 8)
         return best[:needed].reshape(rows, size)
 
     def give(self, array: np.ndarray) -> None:
