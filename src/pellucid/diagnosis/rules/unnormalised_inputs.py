@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pellucid.diagnosis.edits import trees
+from pellucid.diagnosis.input_change import standardised_inputs
 from pellucid.diagnosis.rivals import LARGE_INPUT, ending, ending_said
 from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
 from pellucid.results.watched_script import CodeLine
@@ -73,6 +74,7 @@ def _finding(evidence: Evidence, scale: InputScale, certainty: float, short: boo
         why=f"Large columns drown the others and make the gradient as much larger; {ending_said(evidence)}.",
         fix="Standardise the inputs with mean and standard deviation of the training part "
         "before they reach the network.",
+        changes=standardised_inputs(evidence),
         disproof="Standardised inputs train no better.",
     )
 
