@@ -249,6 +249,9 @@ class LightSteps:
             return
         self.is_on = False
         self._module = None
+        if not self._guard.is_on(_PART):
+            self._passed.clear()
+            return
         self._duration_s += self._steps.settle_passed()
         self._reached += [each[0] for each in self._passed]  # a backward pass is to be expected
         self._steps.add_examples(self._examples())
