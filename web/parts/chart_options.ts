@@ -62,6 +62,46 @@ export interface ChartLook {
 export interface ChartState {
   readonly marks: readonly ChartMark[];
   readonly gaps: readonly { readonly x: number; readonly color: string }[];
+  /** The top of the scale where what lies above is only marked; null: everything fits. */
+  readonly most: number | null;
+  /** What lies above it; the largest says its value. */
+  readonly beyond: readonly { readonly x: number; readonly color: string; readonly label: string }[];
+}
+
+/** The last share of values that may stand apart, and how many times the rest's largest they must be. */
+const APART = { share: 0.02, least: 8, times: 2.5 };
+
+/** The top of a scale on which a few far larger values do not flatten the rest; null where there are none such. */
+export function topWithoutOutliers(values: ArrayLike<number | null | undefined>): number | null {
+  const known = Array.prototype.filter.call(values, Number.isFinite) as number[];
+  if (known.length < APART.least) return null;
+  known.sort((a, b) => a - b);
+  const most = known[known.length - 1] as number;
+  const rest = known[known.length - 1 - Math.max(1, Math.floor(known.length * APART.share))] as number;
+  return rest > 0 && most > APART.times * rest ? rest : null;
+}
+
+/** The values above the top of the scale. */
+export function findBeyond(
+  x: ArrayLike<number>,
+  series: readonly ChartSeries[],
+  most: number | null,
+  format: (value: number) => string,
+): ChartState["beyond"] {
+  if (most === null) return [];
+  const found = series.flatMap(({ values, color }) =>
+    Array.from(x).flatMap((at, index) => {
+      const value = values[index];
+      return typeof value === "number" && Number.isFinite(value) && value > most ? [{ x: at, color, value }] : [];
+    }),
+  );
+  const largest = found.reduce((best, one) => Math.max(best, one.value), -Infinity);
+  let told = false;
+  return found.map(({ x: at, color, value }) => {
+    const label = value === largest && !told ? format(value) : "";
+    told ||= label !== "";
+    return { x: at, color, label };
+  });
 }
 
 type Points = (number | null | undefined)[];
@@ -118,7 +158,7 @@ export function chartOptions(
       points: { size: 7, width: 2, fill: () => resolveColor("--surface") },
       ...(look.sync ? { sync: { key: look.sync, setSeries: false } } : {}),
     },
-    scales: { x: xScale(look), y: yScale(look) },
+    scales: { x: xScale(look), y: yScale(look, () => (look.log ? null : state().most)) },
     axes: [xAxis(look), yAxis(look)],
     series: [{}, ...look.bands.flatMap(bandSeries), ...look.series.map((series) => lineSeries(series, look.hidden))],
     bands: look.bands.map((band, index) => ({
@@ -137,9 +177,10 @@ function xScale(look: ChartLook): uPlot.Scale {
   return look.xRange ? { ...scale, range: [...look.xRange] } : scale;
 }
 
-function yScale(look: ChartLook): uPlot.Scale {
+function yScale(look: ChartLook, most: () => number | null): uPlot.Scale {
   const scale: uPlot.Scale = { distr: look.log ? 3 : 1 };
-  return { ...scale, range: look.yRange ? [...look.yRange] : (_, low, high) => yRange(low, high, look.log) };
+  if (look.yRange) return { ...scale, range: [...look.yRange] };
+  return { ...scale, range: (_, low, high) => yRange(low, Math.min(high, most() ?? high), look.log) };
 }
 
 /** uPlot's own range; where nothing can be drawn any, so that the axes stand all the same. */
@@ -257,7 +298,7 @@ function withOpacity(color: string, alpha: string): string {
   return /^#[\da-f]{6}$/i.test(resolved) ? resolved + alpha : resolved;
 }
 
-function drawMarks(plot: uPlot, { marks, gaps }: ChartState): void {
+function drawMarks(plot: uPlot, { marks, gaps, beyond }: ChartState): void {
   const { ctx, bbox } = plot;
   const ratio = uPlot.pxRatio;
   ctx.save();
@@ -268,18 +309,47 @@ function drawMarks(plot: uPlot, { marks, gaps }: ChartState): void {
   ctx.lineWidth = ratio;
   for (const mark of marks) drawMark(plot, mark, ratio);
   for (const gap of gaps) {
-    ctx.fillStyle = resolveColor("--bad");
-    const place = plot.valToPos(gap.x, "x", true);
-    if (place < bbox.left - 1 || place > bbox.left + bbox.width + 1) continue;
-    const x = Math.min(bbox.left + bbox.width - 3.5 * ratio, Math.max(bbox.left + 3.5 * ratio, place));
-    const y = bbox.top + 4 * ratio;
-    ctx.beginPath();
-    ctx.moveTo(x - 3.5 * ratio, y);
-    ctx.lineTo(x + 3.5 * ratio, y);
-    ctx.lineTo(x, y + 6 * ratio);
-    ctx.fill();
+    const x = rimPlace(plot, gap.x);
+    if (x !== null) triangle(ctx, x, bbox.top + 4 * ratio, 6 * ratio, resolveColor("--bad"));
+  }
+  let told: { readonly x: number; readonly label: string } | null = null;
+  for (const one of beyond) {
+    const x = rimPlace(plot, one.x);
+    if (x === null) continue;
+    triangle(ctx, x, bbox.top + 8 * ratio, -7 * ratio, resolveColor(one.color));
+    if (one.label) told = { x, label: one.label };
+  }
+  if (told) {
+    const leftward = told.x > bbox.left + bbox.width * 0.7;
+    const wide = ctx.measureText(told.label).width;
+    const left = leftward ? told.x - 7 * ratio - wide : told.x + 7 * ratio;
+    ctx.fillStyle = resolveColor("--surface");
+    ctx.fillRect(left - 2 * ratio, bbox.top, wide + 4 * ratio, 12 * ratio);
+    ctx.fillStyle = resolveColor("--ink-2");
+    ctx.textAlign = "left";
+    ctx.textBaseline = "top";
+    ctx.fillText(told.label, left, bbox.top + ratio);
   }
   ctx.restore();
+}
+
+/** A place of the x axis in pixels, so that a mark on it lies within the plot; null where it is out of sight. */
+function rimPlace({ bbox, valToPos }: uPlot, value: number): number | null {
+  const room = 3.5 * uPlot.pxRatio;
+  const place = valToPos(value, "x", true);
+  if (place < bbox.left - 1 || place > bbox.left + bbox.width + 1) return null;
+  return Math.min(bbox.left + bbox.width - room, Math.max(bbox.left + room, place));
+}
+
+/** Its base at `y`, its tip so far below; above where `tall` is negative. */
+function triangle(ctx: CanvasRenderingContext2D, x: number, y: number, tall: number, color: string): void {
+  const half = 3.5 * uPlot.pxRatio;
+  ctx.fillStyle = color;
+  ctx.beginPath();
+  ctx.moveTo(x - half, y);
+  ctx.lineTo(x + half, y);
+  ctx.lineTo(x, y + tall);
+  ctx.fill();
 }
 
 function drawMark(plot: uPlot, mark: ChartMark, ratio: number): void {

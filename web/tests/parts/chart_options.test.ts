@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { thinDecades } from "../../parts/chart_options";
+import { findBeyond, thinDecades, topWithoutOutliers } from "../../parts/chart_options";
 
 const powers = (from: number, to: number, by = 1) =>
   Array.from({ length: (to - from) / by + 1 }, (_, index) => 10 ** (from + index * by));
@@ -15,5 +15,34 @@ describe("the labels of a logarithmic axis", () => {
     expect(thinned).toEqual([0, 3, 6, 9, 12, 15].map((power) => 10 ** power));
     const odd = powers(-3, 9, 2).flatMap((tick) => [tick, null]);
     expect(thinDecades(odd, 100).filter((tick) => tick !== null).length).toBeGreaterThan(3);
+  });
+});
+
+describe("a scale with outliers", () => {
+  const times = [1.9, ...Array.from({ length: 60 }, (_, step) => 0.02 + 0.001 * (step % 5)), null, NaN];
+
+  it("ends where the rest does, and marks them", () => {
+    const most = topWithoutOutliers(times);
+    expect(most).toBeCloseTo(0.024, 12);
+    const x = times.map((_, step) => step);
+    const series = [{ label: "step time", values: times, color: "red" }];
+    expect(findBeyond(x, series, most, (value) => `${value} s`)).toEqual([{ x: 0, color: "red", label: "1.9 s" }]);
+    expect(findBeyond(x, series, null, String)).toEqual([]);
+  });
+
+  it("tells only the largest of several by its value", () => {
+    const values = [5, 9, ...Array.from({ length: 98 }, () => 1), 9];
+    const series = [{ label: "a", values, color: "red" }];
+    const most = topWithoutOutliers([...values, ...Array.from({ length: 100 }, () => 1)]);
+    expect(most).toBe(1);
+    expect(findBeyond(values.map((_, x) => x), series, most, String).map(({ label }) => label)).toEqual(["", "9", ""]); // prettier-ignore
+  });
+
+  it("is left alone where values spread evenly, are few, or often so large", () => {
+    expect(topWithoutOutliers(Array.from({ length: 50 }, (_, step) => 1 + step / 50))).toBeNull();
+    expect(topWithoutOutliers([100, 1, 1, 1])).toBeNull();
+    expect(topWithoutOutliers(Array.from({ length: 50 }, (_, step) => (step % 5 ? 1 : 100)))).toBeNull();
+    expect(topWithoutOutliers(Array.from({ length: 20 }, () => NaN))).toBeNull();
+    expect(topWithoutOutliers([1, ...Array.from({ length: 20 }, () => 0)])).toBeNull();
   });
 });

@@ -52,6 +52,17 @@ const second = run(
   [4, 1, 0.5],
 );
 
+describe("what curves can be compared", () => {
+  it("begins with what most runs recorded", () => {
+    const steps = decodeSegment(packRows({ first: 0, next: 2, numbers: { step: [0, 1], loss: [2, 1] } })).frame;
+    const watched = { ...run("3", "watched", {}, []), steps };
+    const fitted = { ...first, steps };
+    const values = (runs: ComparedRun[]) => curveChoices(runs).map(({ value }) => value);
+    expect(values([fitted, watched])).toEqual(["loss", "validation/loss"]);
+    expect(values([fitted, second])).toEqual(["validation/loss", "loss"]);
+  });
+});
+
 describe("comparing runs", () => {
   it("lays curves over one another", () => {
     expect(curveChoices([first, second])).toEqual([{ value: "validation/loss", label: "Validation loss" }]);

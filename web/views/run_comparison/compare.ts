@@ -32,17 +32,21 @@ export interface CurveChoice {
 
 const STEP_LOSS = "loss";
 
-/** What at least one run recorded; the validation loss and the training loss first. */
+/** What at least one run recorded: first what most of them did, and of that the validation loss and the training loss. */
 export function curveChoices(runs: readonly ComparedRun[]): CurveChoice[] {
-  const found = new Set<string>();
-  for (const { metrics } of runs) {
+  const found = new Map<string, number>();
+  for (const { metrics, steps } of runs) {
+    const own = new Set(steps.rows > 0 ? [STEP_LOSS] : []);
     for (let row = 0; row < metrics.rows; row++)
-      found.add(`${label(metrics, "split", row)}/${label(metrics, "metric", row)}`);
+      own.add(`${label(metrics, "split", row)}/${label(metrics, "metric", row)}`);
+    for (const one of own) found.set(one, (found.get(one) ?? 0) + 1);
   }
-  const choices = [...found].map((value) => ({ value, label: formatName(value.replace("/", " ").trim()) }));
-  const steps = runs.some((run) => run.steps.rows > 0) ? [{ value: STEP_LOSS, label: "Training loss, each step" }] : [];
-  const rank = (value: string) => ["validation/loss", STEP_LOSS, "train/loss"].indexOf(value);
-  return [...steps, ...choices].sort((a, b) => (rank(a.value) >>> 0) - (rank(b.value) >>> 0));
+  const rank = (value: string) => ["validation/loss", STEP_LOSS, "train/loss"].indexOf(value) >>> 0;
+  const order = [...found].sort(([a, many], [b, others]) => others - many || rank(a) - rank(b));
+  return order.map(([value]) => ({
+    value,
+    label: value === STEP_LOSS ? "Training loss, each step" : formatName(value.replace("/", " ").trim()),
+  }));
 }
 
 /** One curve of every run on a common axis. Runs are told apart by colour, and after eight also by dashes. */

@@ -22,6 +22,8 @@ export interface CurveChart {
   readonly tick?: (value: number, increment: number) => string;
   /** Whether a logarithmic axis can say something: every number is positive. */
   readonly canLog: boolean;
+  /** A few values far above all others are marked, instead of flattening the rest. */
+  readonly outliers?: boolean;
   /** Drawn logarithmically unless asked otherwise. */
   readonly prefersLog: boolean;
 }
@@ -39,7 +41,8 @@ export const AXIS_LABELS: Readonly<Record<Axis, string>> = { step: "step", epoch
 /** How a value of an axis is written. */
 export function axisFormat(axis: Axis): (value: number) => string {
   if (axis === "time") return (value) => (value === 0 ? "0" : formatDuration(value));
-  return (value) => formatNumber(value, axis === "epoch" ? 4 : 6);
+  if (axis === "epoch") return (value) => formatNumber(value, 4);
+  return (value) => (Number.isInteger(value) ? formatNumber(value, 6) : ""); // there is no step between two
 }
 
 /** Whether a column holds anything, be it NaN. */
@@ -55,7 +58,7 @@ export function buildCharts(source: CurveSource, axis: Axis, smoothing: number):
   charts.push(
     stepChart(source, place, "learning_rate", "Learning rate", (value) => formatNumber(value, 3)),
     stepChart(source, place, "gradient_norm", "Gradient norm", (value) => formatNumber(value, 3), true),
-    stepChart(source, place, "step_time_s", "Step time", formatDuration),
+    { ...stepChart(source, place, "step_time_s", "Step time", formatDuration), outliers: true }, // the first steps'
   );
   return charts.filter((chart) => chart.series.length > 0);
 }
