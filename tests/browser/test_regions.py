@@ -45,7 +45,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = pellucid.fit("iris", epochs=4, network="mlp", widths=(16, 12), activation="relu", runs_dir=runs, seed=3).id
     for kind in ("regions", "surface", "folding"):
         runner("measure", kind, run, "--plane", "features:2,3", "--runs-dir", str(runs))
-    runner("measure", "regions", run, "--plane", "features:2,3", "--checkpoints", "--runs-dir", str(runs))
+    for kind in ("regions", "surface"):
+        runner("measure", kind, run, "--plane", "features:2,3", "--checkpoints", "--runs-dir", str(runs))
     return runs / run
 
 
@@ -78,6 +79,7 @@ def test_a_cell_is_read_where_the_pointer_is(app: App, page: Page, fitted: str):
         cell = int(regions.locate(place)[0])
         expect(page.get_by_role("heading", name=f"Cell {cell:,}", exact=True)).to_be_visible()
         slopes, offsets = regions.affine(cell)
+        expect(page.locator("tr.first")).to_contain_text(re.compile("setosa|versicolor|virginica"))
         best = float((slopes @ place[0] + offsets).max())
         shown = page.locator("tr.first td.number").first.inner_text().replace("\N{MINUS SIGN}", "-")
         assert float(shown) == pytest.approx(best, rel=0.02, abs=0.02)
@@ -149,6 +151,31 @@ def test_neurons_folding_and_a_line_are_shown(app: App, page: Page, fitted: str)
     expect(page.get_by_text(re.compile("The plane as output sees it")).first).to_be_visible(timeout=30_000)
     page.goto(app.url(f"/runs/{fitted}?tab=function&kind=regions_on_line"))
     expect(page.get_by_text("What bends where")).to_be_visible(timeout=30_000)
+
+
+def test_a_neurons_colours_mean_the_same_at_every_moment(app: App, page: Page, fitted: str):
+    """The height at the top of the surface's axis, which is that of the brightest colour, is the largest of all."""
+    names = sorted((app.runs / fitted / "results").glob("neuron_surface*.safetensors"))
+    assert len(names) > 3
+    highs = np.array([Result.load(name).layers[0].high for name in names])
+    unit = int(np.argmax(highs.max(0) - highs.min(0)))
+    page.add_init_script(
+        "window.drawn = []; const fill = CanvasRenderingContext2D.prototype.fillText;"
+        "CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {"
+        "  window.drawn.push(text); return fill.call(this, text, ...rest);"
+        "};"
+    )
+    page.goto(app.url(f"/runs/{fitted}?tab=function&kind=neuron_surface&view=unit:{unit}"))
+    moment = page.get_by_role("slider", name="Moment")
+    expect(moment).to_be_visible(timeout=30_000)
+    page.locator(".surface").scroll_into_view_if_needed()
+    tops = {f"{highs[:, unit].max():.{digits}g}" for digits in (2, 3)}
+    for place in range(int(moment.get_attribute("max") or 0) + 1):
+        page.evaluate("window.drawn = []")
+        moment.fill(str(place))
+        page.wait_for_function("(unit) => window.drawn.includes('#' + unit)", arg=unit)
+        page.wait_for_timeout(300)
+        assert tops & set(page.evaluate("window.drawn")), (place, tops)
 
 
 def test_without_webgl_the_same_is_drawn(app: App, page: Page, fitted: str):
