@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -125,6 +126,13 @@ class PiecewiseProgram:
         if len(probe.found) != len(self.kinks):
             raise _changed()
         return [probe.found[index] for index in range(len(self.kinks))], outputs
+
+    def named(self, classes: Sequence[str]) -> tuple[str, ...]:
+        """Names of the classes, if they are as many as the outputs tell apart; none may be given."""
+        count = max(self.outputs, 2)
+        if classes and len(classes) != count:
+            raise SettingsError(f"{len(classes)} names for {count} classes", place="classes", remedy="give one a class")
+        return tuple(classes)
 
     def require_piecewise(self) -> None:
         """Raise unless the network is piecewise affine."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -48,6 +49,7 @@ def measure_linear_regions(
     outputs: bool = True,
     check: bool = True,
     linearise: float | None = None,
+    classes: Sequence[str] = (),
 ) -> LinearRegions:
     """Into which cells does a network divide a slice, on each of which it is exactly linear?
 
@@ -65,6 +67,7 @@ def measure_linear_regions(
         check: Compare every cell's linear model with the network at a point inside that is no symmetric one.
         linearise: For a network with a smooth activation: the largest error of an output allowed, at check points,
             for a triangulation that stands in its place. None refuses such a network.
+        classes: What the classes are called.
 
     Returns:
         ``LinearRegions`` with the polygons, what bends at each edge, patterns and proofs.
@@ -80,23 +83,26 @@ def measure_linear_regions(
     network = flat_network_on(model, slice_)
     place = _Place(slice_)
     program = read_piecewise(network, place.points(np.array([[0.3, 0.7]]) * 0.5))
+    names = program.named(classes)
     if program.obstacles and linearise is not None:
         from pellucid.core.planar_refinement import refine
 
         batched = place.batched(program)
         mesh, error = refine(batched.outputs, place.low, place.high, linearise, max_cells)
-        return _result(model, slice_, program, place, _Cut(mesh, batched), outputs=True, check=False, linearised=error)
+        cut = _Cut(mesh, batched)
+        found = _result(model, slice_, program, place, cut, outputs=True, check=False, linearised=error)
+        return replace(found, classes=names)
     program.require_piecewise()
     cells = rectangle(place.low, place.high)
     with batches_at_once() as workers:
         cut = _cut_depth_first(program, place, cells, workers, max_cells, outputs=outputs)
-        if cut is not None:
-            return _result(model, slice_, program, place, cut, outputs=outputs, check=check and outputs, linearised=0.0)
-        cut = _Cut(cells, place.batched(program, workers), _states(program, place, cells, workers))
-        stages = read_stages(program)
-        for stage in stages:
-            cut.run(stage, place, max_cells, ending=outputs and stage is stages[-1])
-        return _result(model, slice_, program, place, cut, outputs=outputs, check=check and outputs, linearised=0.0)
+        if cut is None:
+            cut = _Cut(cells, place.batched(program, workers), _states(program, place, cells, workers))
+            stages = read_stages(program)
+            for stage in stages:
+                cut.run(stage, place, max_cells, ending=outputs and stage is stages[-1])
+        found = _result(model, slice_, program, place, cut, outputs=outputs, check=check and outputs, linearised=0.0)
+        return replace(found, classes=names)
 
 
 def _cut_depth_first(

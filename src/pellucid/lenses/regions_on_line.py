@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,9 @@ _ROUNDING = 1e-13
 _BATCH = 4096
 
 
-def measure_regions_on_line(model: nn.Module, a: Any, b: Any, *, max_pieces: int = 1_000_000) -> RegionsOnLine:
+def measure_regions_on_line(
+    model: nn.Module, a: Any, b: Any, *, max_pieces: int = 1_000_000, classes: Sequence[str] = ()
+) -> RegionsOnLine:
     """Into which straight pieces does a network divide the way from one input to another?
 
     Args:
@@ -29,6 +32,7 @@ def measure_regions_on_line(model: nn.Module, a: Any, b: Any, *, max_pieces: int
         a: Where the line begins: one example, without a batch axis. A network of one input number will do.
         b: Where it ends.
         max_pieces: The most pieces to make.
+        classes: What the classes are called.
 
     Raises:
         DataError: the two differ in shape, are one point, or not finite.
@@ -47,13 +51,14 @@ def measure_regions_on_line(model: nn.Module, a: Any, b: Any, *, max_pieces: int
     line = _Line(start.flatten(), end.flatten())
     program = read_piecewise(FlatNetwork(model, shape), line.at(np.array([0.371])))
     program.require_piecewise()
+    names = program.named(classes)
     for stage in read_stages(program):
         line.cut(stage)
         if len(line.breaks) > max_pieces:
             raise SettingsError(
                 f"the line has more than {max_pieces:,} pieces", place="max_pieces", remedy="give a larger max_pieces"
             )
-    return _result(model, program, line)
+    return _result(model, program, line, names)
 
 
 def _example(value: Any, place: str) -> Tensor:
@@ -128,7 +133,7 @@ def _winners(stage: Stage, points: Tensor) -> np.ndarray:
     return winners(stage.kink, words)
 
 
-def _result(model: nn.Module, program: PiecewiseProgram, line: _Line) -> RegionsOnLine:
+def _result(model: nn.Module, program: PiecewiseProgram, line: _Line, classes: tuple[str, ...]) -> RegionsOnLine:
     def run(t: np.ndarray) -> np.ndarray:
         return torch.cat([program.run(rows) for rows in line.at(t).split(_BATCH)]).numpy()
 
@@ -151,4 +156,5 @@ def _result(model: nn.Module, program: PiecewiseProgram, line: _Line) -> Regions
         length=math.dist(line.start.tolist(), line.end.tolist()),
         error=error,
         coincident=line.coincident,
+        classes=classes,
     )

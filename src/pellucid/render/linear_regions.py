@@ -68,7 +68,8 @@ def _frame(result: LinearRegions) -> pandas.DataFrame:
         result.plane.labels[1]: middles[:, 1],
     }
     if result.outputs.size:
-        columns["prediction"] = _predictions(result)
+        winner = _predictions(result)
+        columns["prediction"] = np.array(result.classes)[winner] if result.classes else winner
     return pandas.DataFrame(columns, index=pandas.RangeIndex(result.cells, name="cell"))
 
 

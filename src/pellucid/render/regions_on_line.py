@@ -47,7 +47,7 @@ def _frame(result: RegionsOnLine) -> pandas.DataFrame:
     import pandas
 
     columns: dict[str, np.ndarray] = {"t": result.breaks, "kink": result.kinks}
-    columns |= {f"output {k}": result.outputs[:, k] for k in range(result.outputs.shape[1])}
+    columns |= {_named(result, k): result.outputs[:, k] for k in range(result.outputs.shape[1])}
     return pandas.DataFrame(columns, index=pandas.RangeIndex(len(result.breaks), name="break"))
 
 
@@ -56,7 +56,7 @@ def _plot(result: RegionsOnLine, ax: Axes | None = None) -> Axes:
     """Draw every output along the line, with a tick at every bend and a line where the prediction changes."""
     ax = make_axes(ax)
     for k in range(min(result.outputs.shape[1], 10)):
-        ax.plot(result.breaks, result.outputs[:, k], color=PALETTE[k % len(PALETTE)], label=f"output {k}")
+        ax.plot(result.breaks, result.outputs[:, k], color=PALETTE[k % len(PALETTE)], label=_named(result, k))
     if result.pieces <= _MARKED:
         ax.plot(result.breaks, np.full(len(result.breaks), result.outputs.min()), "|", color=QUIET)
     for t in result.crossings():
@@ -66,3 +66,8 @@ def _plot(result: RegionsOnLine, ax: Axes | None = None) -> Axes:
     ax.set_title(f"{result.model}: {result.pieces:,} linear pieces")
     ax.legend(fontsize="small")
     return ax
+
+
+def _named(result: RegionsOnLine, output: int) -> str:
+    """A class, where each has an output of its own."""
+    return result.classes[output] if len(result.classes) == result.outputs.shape[1] else f"output {output}"

@@ -99,6 +99,7 @@ class LinearRegions(Result):
     patterns: tuple[RegionPatterns, ...]  # one a kink
     outputs: np.ndarray  # (vertices, outputs) of the network; empty if not asked for
     proofs: RegionProofs
+    classes: tuple[str, ...] = ()  # what the outputs are called; empty if nobody said
 
     @property
     def cells(self) -> int:
@@ -178,18 +179,21 @@ class LinearRegions(Result):
 
         return locate(self.vertices, self.cell_start, self.cell_vertex, np.atleast_2d(np.asarray(points, np.float64)))
 
-    def boundary(self, classes: tuple[int, int] | None = None, *, level: float = 0.0) -> tuple[BoundaryLine, ...]:
+    def boundary(
+        self, classes: tuple[int | str, int | str] | None = None, *, level: float = 0.0
+    ) -> tuple[BoundaryLine, ...]:
         """The decision boundary within the slice, exact: where the two largest outputs tie.
 
         Args:
-            classes: Only where these two tie; None for all. A network of one output has the classes 0 and 1.
+            classes: Only where these two tie, by number or name; None for all. A network of one output has the classes
+                0 and 1.
             level: For a network of one output: the value that parts its classes.
         """
         from pellucid.results.region_boundaries import join_segments
 
         ends, pairs = self._segments(level)
         if classes is not None:
-            wanted = sorted(classes)
+            wanted = sorted(self._number_of(one) for one in classes)
             if len(wanted) != 2 or not 0 <= wanted[0] < wanted[1] < max(2, self._required_outputs().shape[1]):
                 raise SettingsError(
                     f"{classes} are not two classes of the network", place="classes", remedy="give two, such as (3, 8)"
@@ -214,6 +218,12 @@ class LinearRegions(Result):
         ends, _ = self._segments(level)
         points = np.atleast_2d(np.asarray(x, dtype=np.float64))
         return distance_to_segments(points @ metric, ends @ metric)
+
+    def _number_of(self, name: int | str) -> int:
+        """The number of a class; −1 if none has the name."""
+        if isinstance(name, str):
+            return self.classes.index(name) if name in self.classes else -1
+        return int(name)
 
     def _segments(self, level: float) -> tuple[np.ndarray, np.ndarray]:
         from pellucid.results.region_boundaries import boundary_segments

@@ -37,6 +37,7 @@ class RegionsOnLine(Result):
     length: float  # of the way from a to b, in units of the input space
     error: float  # worst |straight line − network| at two points inside each piece, as a share of the outputs' size
     coincident: int  # further bends at the same place as one that is listed
+    classes: tuple[str, ...] = ()  # what the outputs are called; empty if nobody said
 
     @property
     def pieces(self) -> int:

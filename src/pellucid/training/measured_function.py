@@ -74,7 +74,7 @@ def _line(found: MeasuredRun, _plane: Any, request: Request) -> Result:
         raise SettingsError(
             f"examples {start} and {end} are the same point", place="--to", remedy="name two examples that differ"
         )
-    return measure_regions_on_line(found.model, inputs[start], inputs[end])
+    return measure_regions_on_line(found.model, inputs[start], inputs[end], classes=found.examples.classes or ())
 
 
 def _other(found: MeasuredRun, start: int) -> int:
@@ -140,7 +140,8 @@ def _landscape(found: MeasuredRun, _plane: Any, request: Request) -> Result:
 def _regions(found: MeasuredRun, plane: Any, request: Request) -> Result:
     from pellucid.lenses.linear_regions import measure_linear_regions
 
-    return measure_linear_regions(found.model, plane, linearise=request.linearise)
+    names = found.examples.classes or ()
+    return measure_linear_regions(found.model, plane, linearise=request.linearise, classes=names)
 
 
 FUNCTION_MEASURES: dict[str, tuple[Measure, bool]] = {
