@@ -301,3 +301,18 @@ def test_result_survives_its_payload_and_is_drawn() -> None:
     assert len(again.to_frame()) == 178
     for colour in ("cell", "prediction", "output"):
         assert again.plot(colour=colour).collections
+
+
+def test_results_keep_the_names_of_classes() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(2, 6), nn.ReLU(), nn.Linear(6, 3))
+    names = ("cat", "dog", "hen")
+    found = measure_linear_regions(net, _square(), classes=names)
+    assert found.classes == names
+    assert LinearRegions.from_bytes(found.to_bytes()).classes == names
+    assert [line.classes for line in found.boundary(classes=("hen", "cat"))] == [
+        line.classes for line in found.boundary(classes=(0, 2))
+    ]
+    assert measure_linear_regions(net, _square()).classes == ()
+    with pytest.raises(SettingsError, match="2 names for 3 classes"):
+        measure_linear_regions(net, _square(), classes=("cat", "dog"))

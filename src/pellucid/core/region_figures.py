@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["RegionFigures", "area_under_roc", "region_figures"]
+__all__ = ["RegionFigures", "region_figures"]
 
 
 class RegionFigures(NamedTuple):
@@ -67,14 +67,14 @@ def _of_classes(target: np.ndarray, output: np.ndarray) -> tuple[float, float, f
     return (
         loss,
         accuracy,
-        float(np.mean([area_under_roc(target == c, s) for c, s in zip(classes, ranked, strict=True)])),
+        float(np.mean([_area_under_roc(target == c, s) for c, s in zip(classes, ranked, strict=True)])),
     )
 
 
-def area_under_roc(positive: np.ndarray, score: np.ndarray) -> float:
+def _area_under_roc(positive: np.ndarray, score: np.ndarray) -> float:
     """The chance that a positive scores higher than a negative, ties counting half (Mann and Whitney 1947).
 
-    >>> area_under_roc(np.array([False, True, True]), np.array([0.1, 0.1, 0.9]))
+    >>> _area_under_roc(np.array([False, True, True]), np.array([0.1, 0.1, 0.9]))
     0.75
     """
     from scipy.stats import rankdata

@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
 
 from pellucid.capture.tape_values import Step, Value
 from pellucid.lenses.trace_calls import Calls
+from pellucid.lenses.trace_figures import extremes, length
 from pellucid.lenses.trace_names import Names
 from pellucid.results.trace_outline import ParameterOutline, StepOutline, TraceOutline
 
 __all__ = ["outline_trace"]
-
-_NONE = (math.nan, math.nan)
 
 
 def outline_trace(calls: Calls, names: Names, model: str, optimizer: str, *, frozen: int) -> TraceOutline:
@@ -50,8 +48,8 @@ def outline_trace(calls: Calls, names: Names, model: str, optimizer: str, *, fro
 def _step(calls: Calls, names: Names, step: Step) -> StepOutline:
     source = step.source
     out = step.outputs[0] if step.outputs else None
-    low, high = _range(out.tensor if out is not None else None)
-    gradient_low, gradient_high = _range(out.gradient if out is not None else None)
+    low, high = extremes(out.tensor if out is not None else None)
+    gradient_low, gradient_high = extremes(out.gradient if out is not None else None)
     return StepOutline(
         index=step.index,
         phase=step.phase,
@@ -74,27 +72,16 @@ def _step(calls: Calls, names: Names, step: Step) -> StepOutline:
     )
 
 
-def _range(tensor: Tensor | None) -> tuple[float, float]:
-    if tensor is None or tensor.numel() == 0 or tensor.is_complex() or tensor.layout is not torch.strided:
-        return _NONE
-    low, high = torch.aminmax(tensor.detach())
-    return float(low), float(high)
-
-
 def _parameter(calls: Calls, value: Value) -> ParameterOutline:
     update = calls.tape.updates.get(value.name)
-    move = math.nan if update is None else _norm(update.after.double() - update.before.double())
+    move = math.nan if update is None else length(update.after.double() - update.before.double())
     return ParameterOutline(
         name=value.name,
         shape=tuple(value.shape),
-        gradient_norm=math.nan if value.gradient is None else _norm(value.gradient),
+        gradient_norm=length(value.gradient),
         update_norm=move,
-        weight_norm=math.nan if value.tensor is None else _norm(value.tensor),
+        weight_norm=length(value.tensor),
     )
-
-
-def _norm(tensor: Tensor) -> float:
-    return float(torch.linalg.vector_norm(tensor.detach().double()))
 
 
 def _note(calls: Calls, loss: float) -> str:

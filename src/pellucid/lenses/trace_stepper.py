@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import linecache
-import math
 from typing import Literal
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from pellucid.capture.tape_values import Step, Value
 from pellucid.lenses.trace_calls import Calls
+from pellucid.lenses.trace_figures import extremes, length
 from pellucid.lenses.trace_names import Names
 from pellucid.lenses.trace_neurons import MOST_UNITS, draw_neurons
 from pellucid.lenses.trace_pictures import Picture, draw_tensor
@@ -24,8 +24,6 @@ Kind = Literal["input", "parameter", "buffer", "constant", "activation", "loss"]
 
 _CONTEXT = 6
 """Lines of source shown before and after a step's own."""
-
-_NONE = (math.nan, math.nan)
 
 
 def build_stepper(calls: Calls, names: Names, outline: TraceOutline, subject: str = "") -> Stepper:
@@ -65,7 +63,7 @@ def _value(calls: Calls, names: Names, value: Value) -> StepperValue:
     move = None if update is None else update.after.double() - update.before.double()
     tensor, gradient, moved = (_picture(one) for one in (value.tensor, value.gradient, move))
     first = next((one for one in (tensor, gradient, moved) if one is not None), None)
-    low, high = _range(value.tensor)
+    low, high = extremes(value.tensor)
     step = None if value.producer is None else tape.steps[value.producer]
     return StepperValue(
         id=value.id,
@@ -85,8 +83,8 @@ def _value(calls: Calls, names: Names, value: Value) -> StepperValue:
         update_entries=None if moved is None else moved.entries,
         minimum=low,
         maximum=high,
-        gradient_norm=_norm(value.gradient),
-        update_norm=_norm(move),
+        gradient_norm=length(value.gradient),
+        update_norm=length(move),
     )
 
 
@@ -102,19 +100,6 @@ def _picture(tensor: Tensor | None) -> Picture | None:
     if tensor is None or tensor.layout is not torch.strided:
         return None
     return draw_tensor(tensor)
-
-
-def _range(tensor: Tensor | None) -> tuple[float, float]:
-    if tensor is None or tensor.numel() == 0 or tensor.is_complex() or tensor.layout is not torch.strided:
-        return _NONE
-    low, high = torch.aminmax(tensor.detach())
-    return float(low), float(high)
-
-
-def _norm(tensor: Tensor | None) -> float:
-    if tensor is None or tensor.layout is not torch.strided:
-        return math.nan
-    return float(torch.linalg.vector_norm(tensor.detach(), dtype=None if tensor.is_complex() else torch.float64))
 
 
 def _edges(calls: Calls) -> list[StepperEdge]:

@@ -8,9 +8,7 @@ from typing import Any
 from pellucid.capture.tape_arguments import base_name
 
 __all__ = [
-    "CASTS",
     "EVEN",
-    "GATHERS",
     "LOGARITHMS",
     "LOSSES",
     "NETWORK",
@@ -88,13 +86,13 @@ LOSSES: dict[str, tuple[str, str, str]] = {
 }
 """torch's own loss functions: the kind, and the names of the arguments for the prediction and for the target."""
 
-CASTS = {
+_CASTS = {
     *("float", "double", "half", "bfloat16", "to", "type_as", "long", "int", "bool", "clone", "contiguous", "cpu"),
     *("cuda", "detach", "data", "requires_grad", "alias", "type", "nan_to_num"),
 }
 """Functions that keep every entry where it is and what it is."""
 
-VIEWS = CASTS | {
+VIEWS = _CASTS | {
     *("view", "reshape", "squeeze", "unsqueeze", "flatten", "unflatten", "getitem", "T", "mT", "transpose", "permute"),
     *("expand", "expand_as", "view_as", "reshape_as", "narrow", "select", "movedim", "swapaxes", "swapdims", "t"),
     *("chunk", "split", "unbind", "ravel", "moveaxis", "repeat", "tile", "broadcast_to", "index_select", "stack"),
@@ -106,8 +104,6 @@ REDUCTIONS = {"mean", "sum", "nanmean", "nansum", "trace"}
 
 EVEN = {"square", "abs", "norm", "cosh", "cdist"}
 """Functions that forget the sign; ``pow`` with an even exponent and ``mul`` of a tensor by itself do too."""
-
-GATHERS = {"gather", "take_along_dim", "getitem", "index_select", "take"}
 
 LOGARITHMS = {"log", "log2", "log10", "log1p"}
 

@@ -12,6 +12,7 @@ from typing_extensions import override
 from pellucid.core.rules.base import Arguments, Gradients, Rule, upstream
 from pellucid.core.rules.indexing import scatter_sum, take, wide
 from pellucid.core.rules.movement import copied, number_to_index, row_major
+from pellucid.core.rules.rearrangement import pair
 from pellucid.core.rules.sums import Index, Sum, column, single
 
 __all__ = ["RULES", "GatheredSum"]
@@ -74,17 +75,12 @@ def _diagonal(input: Tensor) -> tuple[Tensor, tuple[int, ...]]:
     return torch.where(torch.arange(rows)[:, None] == torch.arange(columns), 0, -1), ()
 
 
-def _pair(value: Any) -> tuple[int, int]:
-    """One number for both axes, or one each."""
-    return (int(value), int(value)) if isinstance(value, int) else (int(value[0]), int(value[-1]))
-
-
 def _folded(  # noqa: PLR0917 - as torch has them
     input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
 ) -> tuple[Tensor, tuple[int, ...]]:
     """Every column's window goes back to where it was cut."""
-    (h, w), (kh, kw) = _pair(output_size), _pair(kernel_size)
-    (dh, dw), (ph, pw), (sh, sw) = (_pair(v) for v in (dilation, padding, stride))
+    (h, w), (kh, kw) = pair(output_size), pair(kernel_size)
+    (dh, dw), (ph, pw), (sh, sw) = (pair(v) for v in (dilation, padding, stride))
     down = torch.arange((h + 2 * ph - dh * (kh - 1) - 1) // sh + 1) * sh - ph
     along = torch.arange((w + 2 * pw - dw * (kw - 1) - 1) // sw + 1) * sw - pw
     rows = (down[None] + torch.arange(kh)[:, None] * dh)[:, None, :, None]

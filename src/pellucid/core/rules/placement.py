@@ -14,7 +14,7 @@ from pellucid.core.rules.base import Arguments, Gradients, Rule, upstream
 from pellucid.core.rules.elementwise import Elementwise, Parts, Slopes
 from pellucid.core.rules.indexing import reached, scatter_sum, sum_to, take
 from pellucid.core.rules.movement import copied, copies, number_to_index, row_major
-from pellucid.core.rules.selection import along, index_numbers
+from pellucid.core.rules.selection import along, indexed_numbers, sliced_numbers
 from pellucid.core.rules.sums import Block, Index, Number, Sum, column, single
 
 __all__ = ["RULES", "IndexPlacement", "Placement", "Scatter", "ScatterConstant", "SetItem", "Triangle"]
@@ -145,9 +145,7 @@ class SetItem(Placement):
 
     @override
     def numbers(self, args: Arguments) -> Tensor:
-        if "key" in args:
-            return index_numbers(args["input"].shape, args["key"])
-        return index_numbers(args["input"].shape, tuple(slice(None) if i is None else i for i in args["indices"]))
+        return indexed_numbers(args)
 
     @override
     def adds(self, args: Arguments) -> bool:
@@ -237,8 +235,7 @@ class IndexPlacement(Placement):
 
     @override
     def numbers(self, args: Arguments) -> Tensor:
-        x, dim = args["input"], args["dim"]
-        return index_numbers(x.shape, (*[slice(None)] * (dim % max(x.ndim, 1)), args["index"].reshape(-1)))
+        return sliced_numbers(args)
 
 
 class Triangle(Elementwise):

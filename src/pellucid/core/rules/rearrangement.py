@@ -20,7 +20,7 @@ from pellucid.core.rules.indexing import scatter_sum, take
 from pellucid.core.rules.movement import Strided, copied, number_to_index, row_major
 from pellucid.core.rules.sums import Index, Sum, column, constant, single
 
-__all__ = ["RULES", "Rearrangement"]
+__all__ = ["RULES", "Rearrangement", "pair"]
 
 Image = Callable[..., "Tensor | Sequence[Tensor]"]
 """From the sources' numbers (tensors of their shapes) and the call's constants to the numbers of every output."""
@@ -304,7 +304,7 @@ def _rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
 
 def _image_windows(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
     """Every window of an image as a column, 0 beyond the edge."""
-    (kh, kw), (dh, dw), (ph, pw), (sh, sw) = (_pair(v) for v in (kernel_size, dilation, padding, stride))
+    (kh, kw), (dh, dw), (ph, pw), (sh, sw) = (pair(v) for v in (kernel_size, dilation, padding, stride))
     *lead, h, w = input.shape
     framed = torch.full((*lead, h + 2 * ph, w + 2 * pw), -1)
     framed[..., ph : ph + h, pw : pw + w] = input
@@ -315,7 +315,7 @@ def _image_windows(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: 
     return windows.reshape(*lead[:-1], lead[-1] * kh * kw, len(rows) * len(columns))
 
 
-def _pair(value: Any) -> tuple[int, int]:
+def pair(value: Any) -> tuple[int, int]:
     """One number for both axes, or one each."""
     return (int(value), int(value)) if isinstance(value, int) else (int(value[0]), int(value[-1]))
 

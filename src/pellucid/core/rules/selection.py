@@ -13,7 +13,18 @@ from pellucid.core.rules.base import Arguments, Rule
 from pellucid.core.rules.movement import Layout, Numbered, Strided, row_major
 from pellucid.core.rules.shaping import basic_layout
 
-__all__ = ["RULES", "BasicIndex", "Gather", "IndexSelect", "Take", "TensorIndex", "along", "index_numbers"]
+__all__ = [
+    "RULES",
+    "BasicIndex",
+    "Gather",
+    "IndexSelect",
+    "Take",
+    "TensorIndex",
+    "along",
+    "index_numbers",
+    "indexed_numbers",
+    "sliced_numbers",
+]
 
 
 def _parts(key: Any, ndim: int) -> list[Any]:
@@ -127,8 +138,19 @@ class TensorIndex(Numbered):
 
     @override
     def numbers(self, args: Arguments) -> Tensor:
-        key = args["key"] if "key" in args else tuple(slice(None) if i is None else i for i in args["indices"])
-        return index_numbers(args["input"].shape, key)
+        return indexed_numbers(args)
+
+
+def indexed_numbers(args: Arguments) -> Tensor:
+    """Row-major numbers of the entries at a ``key``, or at ``indices`` of which None takes a whole axis."""
+    key = args["key"] if "key" in args else tuple(slice(None) if i is None else i for i in args["indices"])
+    return index_numbers(args["input"].shape, key)
+
+
+def sliced_numbers(args: Arguments) -> Tensor:
+    """Row-major numbers of whole slices along the axis ``dim``, at the places that the vector ``index`` names."""
+    x = args["input"]
+    return index_numbers(x.shape, (*[slice(None)] * (args["dim"] % max(x.ndim, 1)), args["index"].reshape(-1)))
 
 
 class Gather(Numbered):
@@ -171,8 +193,7 @@ class IndexSelect(Numbered):
 
     @override
     def numbers(self, args: Arguments) -> Tensor:
-        x, dim = args["input"], args["dim"]
-        return index_numbers(x.shape, (*[slice(None)] * (dim % max(x.ndim, 1)), args["index"].reshape(-1)))
+        return sliced_numbers(args)
 
 
 class Take(Numbered):
