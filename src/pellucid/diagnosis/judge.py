@@ -82,7 +82,7 @@ def _explain(found: dict[str, Finding], explains: dict[str, tuple[str, ...]]) ->
         if cause.severity == "note":
             continue
         for code in explains.get(cause.code, ()):
-            free = code in found and code not in beneath and beneath.get(cause.code) != code
+            free = code in found and code not in beneath and code not in _above(cause.code, beneath)
             if free and SEVERITIES.index(cause.severity) <= SEVERITIES.index(found[code].severity):
                 beneath[code] = cause.code
     result = []
@@ -94,6 +94,14 @@ def _explain(found: dict[str, Finding], explains: dict[str, tuple[str, ...]]) ->
         certainty = min(finding.certainty, found[beneath[finding.code]].certainty)
         result.append(dataclasses.replace(finding, symptoms=told, severity="note", certainty=certainty))
     return result
+
+
+def _above(code: str, beneath: dict[str, str]) -> list[str]:
+    """What a finding stands beneath, from the next upwards."""
+    found: list[str] = []
+    while (code := beneath.get(code, "")) and code not in found:
+        found.append(code)
+    return found
 
 
 def _coverage(evidence: Evidence) -> str:

@@ -29,6 +29,9 @@ _SETTLED = 1.1
 _YOUNG = 0.9
 """Of the newest step seen."""
 
+_ODD = 0.1
+"""Of the reachable: with half the loss of a constant answer gone, such a score was read off the wrong rows."""
+
 _REAL_OR_NOT = 3
 """Distinct targets of an adversarial pair: drawn, real, and real as the generator wants it (0, 0.9, 1)."""
 
@@ -156,7 +159,7 @@ class Outcome:
     def reachable(self) -> float:
         """What a forest of trees or a linear model reaches on the same examples, cross-validated; nan if unknown."""
         seen = self._evidence.examples("train")
-        if seen is None or not len(seen.targets) or self.task == "other":
+        if seen is None or not len(seen.targets) or self.task == "other" or _is_input(seen):
             return _NAN
         return reference_score(seen, self.task)
 
@@ -164,17 +167,37 @@ class Outcome:
     def reached(self) -> float:
         """Which share of the way from chance to the reachable the network came; nan if unknown.
 
-        By its answers on the examples seen, or by the accuracy that the script printed last, whichever says more: the
-        rows seen are older than the end, and the number printed is of all examples.
+        By its answers on the examples seen, by the accuracy that the script printed last, or by what the loss itself
+        implies, whichever says most: rows seen are older than the end, and say nothing where they are the wrong ones.
         """
         room = self.reachable - self.chance
-        told = [self.best_score]
+        told = [self.best_score, self.implied]
         if self.task in ("classes", "binary") and 0 <= self.reported <= 1:
             told.append(self.reported)
         known = [score for score in told if math.isfinite(score)]
         if not math.isfinite(room) or room <= 0.05 or not known:
             return _NAN
-        return (max(known) - self.chance) / room
+        reached = (max(known) - self.chance) / room
+        curve = self._evidence.loss_curve
+        return _NAN if reached < _ODD and curve.last < 0.5 * curve.constant else reached
+
+    @cached_property
+    def implied(self) -> float:
+        """The least score on training examples that the loss at the end leaves room for; nan where it tells nothing.
+
+        An example that is classified wrongly costs cross-entropy log 2 at least, so that their share is at most the
+        loss over log 2 (Markov's inequality); a squared error over that of the mean is 1 − R².
+        """
+        loss, curve = self._evidence.main_loss, self._evidence.loss_curve
+        if loss is None or not curve.constant > 0 or not math.isfinite(curve.last) or curve.last < 0:
+            return _NAN
+        if any(loss.settings.get(name) not in (None, "", False) for name in ("weight", "pos_weight")):
+            return _NAN
+        if loss.kind == "mse" and self.task == "regression":
+            return 1 - curve.last / curve.constant
+        if loss.kind in (*_CLASS_LOSSES, *_BINARY_LOSSES) and self.task in ("classes", "binary"):
+            return 1 - curve.last / math.log(2)
+        return _NAN
 
     @cached_property
     def poor(self) -> bool:
@@ -253,12 +276,25 @@ def _class_numbers(targets: np.ndarray) -> np.ndarray:
     return targets.reshape(len(targets)).round().astype(np.int64)
 
 
+def _is_input(seen: ExamplesSeen) -> bool:
+    """Whether the targets are the inputs themselves: a model of any kind could copy them, past every narrow layer."""
+    inputs, targets = (np.asarray(one).reshape(len(one), -1) for one in (seen.inputs, seen.targets))
+    return inputs.shape == targets.shape and bool(np.allclose(inputs, targets, equal_nan=True))
+
+
+def _columns(seen: ExamplesSeen | None) -> int:
+    """Numbers in the prediction of an example; 0 where none was seen."""
+    if seen is None or not len(seen.predictions):
+        return 0
+    return math.prod(seen.predictions.shape[1:])
+
+
 def _task(loss: ScriptLoss | None, seen: ExamplesSeen | None) -> Task:
     if loss is None:
         return "other"
     columns = seen.targets.shape[1] if seen is not None and seen.targets.ndim == 2 else 1
     if loss.kind in _CLASS_LOSSES or (loss.target_one_hot and columns > 1):
-        return "classes"
+        return "other" if columns > 1 and _columns(seen) not in (0, columns) else "classes"  # a class a place: no score
     values = set(loss.target_values)
     if values and values <= {0.0, 1.0}:
         return "labels" if columns > 1 else "binary"

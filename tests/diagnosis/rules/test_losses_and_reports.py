@@ -114,8 +114,8 @@ def test_a_report_that_the_predictions_contradict_is_wrong():
     assert [round(one.value, 2) for one in finding.evidence] == [0.3, 1.0]
 
 
-@pytest.mark.parametrize("values", [(0.4, 0.9, 1.0), (40.0, 90.0, 100.0), (0.6, 0.1, 0.0)])
-def test_a_share_a_percentage_or_an_error_that_agrees_is_left_alone(values):
+@pytest.mark.parametrize("values", [(0.4, 0.9, 1.0), (40.0, 90.0, 100.0)])
+def test_a_share_or_a_percentage_that_agrees_is_left_alone(values):
     assert found("wrong_metric", run_of(metrics={("test", "accuracy"): made.series(*values)})) is None
 
 
@@ -150,6 +150,20 @@ def test_a_comparison_that_spreads_is_wrong():
     assert "(32, 1) with (32,)" in sure("wrong_metric", run_of(calls=(compare,))).title
     flat = dataclasses.replace(compare, inputs=(dataclasses.replace(scores, shape=(32,)), labels))
     assert found("wrong_metric", run_of(calls=(flat,))) is None
+
+
+def test_a_report_is_held_against_rows_of_its_own_time():
+    rows = made.examples("evaluation", seed=1)
+    early = dataclasses.replace(
+        rows, step=np.full(400, 205), predictions=np.tile(np.float32([1, 0, 0, 0]), (400, 1)), batch=rows.batch * 0
+    )
+    told = made.series(0.25, 0.25, 0.9, 1.0)
+    steps = {("test", "accuracy"): Series(np.array([0.0, 204.0, 300.0, 399.0]), told.y)}
+    assert found("wrong_metric", run_of(metrics=steps, examples=(seen(), early))) is None
+    other = {("test", "accuracy"): Series(np.array([0.0, 204.0, 300.0, 399.0]), np.array([0.25, 0.8, 0.9, 0.9]))}
+    assert (
+        found("wrong_metric", run_of(metrics=other, examples=(seen(predictions=early.predictions), early))) is not None
+    )
 
 
 # -- loss_sign_flipped -----------------------------------------------------------------------------------------------

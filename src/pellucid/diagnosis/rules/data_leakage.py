@@ -19,7 +19,7 @@ from pellucid.diagnosis.augmenting import held_out_name, train_name
 from pellucid.diagnosis.edits import trees
 from pellucid.diagnosis.phases import flat_rows
 from pellucid.diagnosis.rule import Rule, figure, make_finding
-from pellucid.diagnosis.source_changes import call_name
+from pellucid.diagnosis.source_changes import SourceCode, call_name
 from pellucid.results.diagnosis import EvidenceFigure, Finding
 from pellucid.results.watched_script import CodeLine, ExamplesSeen
 
@@ -231,7 +231,7 @@ def _from_source(evidence: Evidence) -> Finding | None:
     before = sorted(
         (node.lineno, call_name(node.func))
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and node.lineno < line
+        if isinstance(node, ast.Call) and node.lineno < line and not _sees_training_rows(evidence.code(file), node)
     )
     for number, name in before:
         if name in _CHOOSING or name in _MULTIPLYING or name in _SCORING:
@@ -248,6 +248,31 @@ def _from_source(evidence: Evidence) -> Finding | None:
                 ("note", 0.3), title, evidence.place(file, number), [figure("line of the split", line)], fix
             )
     return None
+
+
+def _sees_training_rows(code: SourceCode, call: ast.Call) -> bool:
+    """Whether a call, or the ``fit`` of what it makes, is given chosen rows, or data that are named after training.
+
+    ``SelectKBest(k=9).fit(X[:100], y[:100])``, or ``pick = SelectKBest(k=9)`` and ``pick.fit(train_x, train_y)``.
+    """
+    given = list(call.args)
+    statement = code.statement(call)
+    made = {one.id for one in getattr(statement, "targets", ()) if isinstance(one, ast.Name)}
+    for fit in code.calls("fit", "fit_transform", "fit_resample"):
+        owner = fit.func.value if isinstance(fit.func, ast.Attribute) else None
+        if owner is call or (isinstance(owner, ast.Name) and owner.id in made):
+            given = list(fit.args)
+    data = given[:1] if given and isinstance(given[0], ast.Subscript | ast.Name) else []
+    return any(_is_part(one) for one in data)
+
+
+def _is_part(node: ast.expr) -> bool:
+    if isinstance(node, ast.Name):
+        return train_name(node.id)
+    rows = node.slice if isinstance(node, ast.Subscript) else None
+    rows = rows.elts[0] if isinstance(rows, ast.Tuple) and rows.elts else rows
+    whole = isinstance(rows, ast.Slice) and rows.lower is None and rows.upper is None
+    return rows is not None and not whole and not isinstance(rows, ast.Constant | ast.List)
 
 
 RULE = Rule("data_leakage", find)

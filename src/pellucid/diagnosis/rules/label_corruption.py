@@ -26,6 +26,8 @@ _LEAST_ROWS = 100
 _ERRORS = 2.5
 _LOST = 0.25
 """Of the way from chance to a perfect score, between what evaluation and training labels let one learn."""
+_TAUGHT = 0.9
+"""Of what evaluation examples offer: what brought a network so far were the labels of its own examples."""
 _LEFT = 0.5
 """Of what could be learned."""
 _ALIKE = 0.25
@@ -49,7 +51,8 @@ def find(evidence: Evidence) -> Finding | None:
     both = evidence.phases
     offered, crossed = both.evaluation_reference, both.crossed_reference
     kept = max(reference, crossed if math.isfinite(crossed) else reference)
-    if offered - kept > _LOST * (1 - chance) and _alike(evidence):
+    taught = both.fresh_score > chance + _TAUGHT * (offered - chance)
+    if offered - kept > _LOST * (1 - chance) and _alike(evidence) and not taught:
         some = kept - chance > _LEFT * (offered - chance)
         certainty = 0.55 if some else 0.6 if augmentations(evidence) else 0.85
         return _finding(evidence, reference, offered, certainty, "warning" if some else "fault")

@@ -20,6 +20,8 @@ __all__ = ["RULE", "find"]
 _BELOW_CHANCE = 0.5
 _FELL_MUCH = 3.0
 """A loss that ends so many times its first size below zero has no floor."""
+_BOTTOMLESS = 10.0
+"""Times its first size, below zero."""
 _LIKELIHOODS = ("nll", "categorical", "bce", "bce_with_logits", "cross_entropy")
 _BOUNDED = (
     *_LIKELIHOODS,
@@ -37,7 +39,13 @@ _BOUNDED = (
 
 def find(evidence: Evidence) -> Finding | None:
     """A loss that enters negated, an optimiser or an update by hand that climbs, a loss with no floor."""
-    return _negated(evidence) or _maximised(evidence) or _uphill(evidence) or _no_floor(evidence)
+    return (
+        _negated(evidence)
+        or _maximised(evidence)
+        or _uphill(evidence)
+        or _no_floor(evidence)
+        or _bottomless_summand(evidence)
+    )
 
 
 def _negated(evidence: Evidence) -> Finding | None:
@@ -150,6 +158,25 @@ def _no_floor(evidence: Evidence) -> Finding | None:
         severity="fault",
         title="The loss falls below zero without end",
         changes=changes,
+    )
+
+
+def _bottomless_summand(evidence: Evidence) -> Finding | None:
+    """A distance or a cross-entropy that has a floor, and beside it a summand that has none and takes the sum along."""
+    loss = evidence.main_loss
+    if loss is None or len(evidence.script.optimizers) > 1 or loss.sign != 1 or not loss.terms:
+        return None
+    floored = loss.kind in _BOUNDED and loss.kind not in ("gaussian_nll", "poisson_nll")
+    values = evidence.loss
+    if not floored or not values.end() < -_BOTTOMLESS * abs(values.begin()) or not _falls_below_zero(values):
+        return None
+    return _finding(
+        evidence,
+        place=loss.backward,
+        certainty=0.85,
+        severity="fault",
+        title=f"A summand beside the {loss.kind.replace('_', ' ')} falls without end: it enters with the wrong sign",
+        changes=(),
     )
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["RULE", "find"]
 
 _LARGE_UPDATE = 50 * HEALTHY_UPDATE
+_ABOVE, _FAR_ABOVE = 1.01, 5.0
+"""Times the largest usual rate."""
 _EXTREME_MOMENTUM = 20.0
 """lr / (1 − β) over lr: beyond, it is the momentum that is too large."""
 
@@ -32,7 +34,9 @@ def find(evidence: Evidence) -> Finding | None:
     if rate is None or not end:
         return None
     updates, others = update_ratio(evidence), odd_scales(evidence)
-    if rate.excess > 1 and rate.effective < _EXTREME_MOMENTUM * rate.value * 1.001:
+    if end == "poor" and evidence.loss_curve.still_falling and rate.excess < _FAR_ABOVE:
+        return None  # a step that is too large does not go down steadily to the end
+    if rate.excess > _ABOVE and rate.effective < _EXTREME_MOMENTUM * rate.value * 1.001:
         certainty = 0.7 + 0.2 * min(1.0, math.log10(rate.excess) / 1.5) + (0.05 if updates > _LARGE_UPDATE else 0.0)
         certainty -= 0.2 * bool(others) + 0.2 * (end == "poor")
         return _finding(evidence, rate, updates, certainty, rate.proposed)

@@ -14,12 +14,12 @@ import ast
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from pellucid.diagnosis.edits import set_argument, trees
-from pellucid.diagnosis.rates import number
+from pellucid.diagnosis.rates import adaptive, number
 from pellucid.diagnosis.rivals import ending
 from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
 from pellucid.results.diagnosis import EvidenceFigure, LineChange
@@ -37,6 +37,11 @@ _DROPOUT = 0.75
 _PENALTY = 1.0
 """Penalty over the data's loss."""
 _SHRUNK = 0.5
+_COUPLED_DECAY = 5e-3
+"""Of Adam without decoupling: it is divided by the gradient's size like the gradient itself."""
+_FAR_ABOVE = 10.0
+_HELD = 0.95
+"""A decay that dominates shrinks some matrix; where all have grown, the data won."""
 _REACHED = 0.85
 
 
@@ -57,12 +62,17 @@ def find(evidence: Evidence) -> Finding | None:
         return None
     low = ending(evidence) in ("stuck", "poor") or outcome.reached < _REACHED or _penalised_low(evidence)
     if not low:
-        return None
+        return _finding(evidence, next(_strong_shrinking(evidence), None), "warning")
     heavy = max(
         [*_decays(evidence), *_penalties(evidence), *_dropouts(evidence)], key=lambda one: one.certainty, default=None
     )
+    return _finding(evidence, heavy, "fault")
+
+
+def _finding(evidence: Evidence, heavy: _Heavy | None, severity: Literal["fault", "warning"]) -> Finding | None:
     if heavy is None:
         return None
+    loss, outcome = evidence.loss_curve, evidence.outcome
     shrunk = _shrinking(evidence)
     figures = [*heavy.figures]
     if math.isfinite(shrunk):
@@ -70,9 +80,10 @@ def find(evidence: Evidence) -> Finding | None:
     figures.append(figure("score on training examples", outcome.score("train")))
     return make_finding(
         "over_regularised",
-        severity="fault",
+        severity=severity,
         certainty=heavy.certainty + (0.05 if shrunk < _SHRUNK else 0.0),
-        title=f"{heavy.what} outweighs the data: the network hardly fits its own training examples",
+        title=f"{heavy.what} outweighs the data: "
+        + ("the network hardly fits its own training examples" if severity == "fault" else "weights shrink to nothing"),
         place=heavy.place,
         since=0,
         evidence=figures,
@@ -86,9 +97,9 @@ def find(evidence: Evidence) -> Finding | None:
 
 def _penalised_low(evidence: Evidence) -> bool:
     """Whether little of the network's answer is left: its predictions differ far less than the targets."""
-    score = evidence.outcome.score("train")
-    chance = evidence.outcome.chance
-    return math.isfinite(score) and score < chance + 0.5 * (1 - chance)
+    score, chance, loss = evidence.outcome.score("train"), evidence.outcome.chance, evidence.loss_curve
+    contradicted = score < chance and loss.last < 0.5 * loss.constant
+    return math.isfinite(score) and score < chance + 0.5 * (1 - chance) and not contradicted
 
 
 def _decays(evidence: Evidence) -> Iterator[_Heavy]:
@@ -96,7 +107,7 @@ def _decays(evidence: Evidence) -> Iterator[_Heavy]:
         for group in optimizer.groups:
             decay = number(group, "weight_decay")
             limit = _DECOUPLED_DECAY if _decoupled(optimizer, group) else _DECAY
-            if not decay > limit:
+            if not decay > limit or (decay < _FAR_ABOVE * limit and not _least_ratio(evidence) < _HELD):
                 continue
             certainty = 0.72 + 0.15 * min(1.0, math.log10(decay / limit) / 1.3)
             better = "0.01" if limit == _DECOUPLED_DECAY else "1e-4"
@@ -104,6 +115,24 @@ def _decays(evidence: Evidence) -> Iterator[_Heavy]:
             said = [figure("weight decay", decay, f"usual for {optimizer.kind}: {better}")]
             fix = f"Give {optimizer.kind} weight_decay={better}."
             yield _Heavy(f"Weight decay of {decay:g}", certainty, optimizer.place, said, fix, changes)
+
+
+def _strong_shrinking(evidence: Evidence) -> Iterator[_Heavy]:
+    """Where nothing says what the network should reach: a decay that an adaptive step leaves whole, and that tells."""
+    loss = evidence.loss_curve
+    for optimizer in evidence.script.optimizers:
+        for group in optimizer.groups:
+            decay = number(group, "weight_decay")
+            coupled = adaptive(optimizer.kind) and not _decoupled(optimizer, group)
+            unknown = not math.isfinite(evidence.outcome.reached)
+            if not (coupled and unknown and decay >= _COUPLED_DECAY and _least_ratio(evidence) < _SHRUNK):
+                continue
+            if loss.still_falling or not loss.last > 0.1 * loss.constant:
+                continue
+            changes = set_argument(evidence, optimizer.place, optimizer.kind, "weight_decay", "1e-4")
+            said = [figure("weight decay", decay, f"usual for {optimizer.kind}: 1e-4 or less")]
+            fix = f"Give {optimizer.kind} weight_decay=1e-4, or use AdamW."
+            yield _Heavy(f"Weight decay of {decay:g}", 0.5, optimizer.place, said, fix, changes)
 
 
 def _decoupled(optimizer: ScriptOptimizer, group: OptimizerGroup) -> bool:
@@ -171,13 +200,22 @@ def _less_dropout(evidence: Evidence, place: CodeLine, rate: float) -> tuple[Lin
     return ()
 
 
-def _shrinking(evidence: Evidence) -> float:
-    """The weights' norm at the end over that at the start, the median over matrices."""
-    ratios = [
+def _least_ratio(evidence: Evidence) -> float:
+    """The norm at the end over that at the start, of the matrix that shrank most; nan where none was looked at."""
+    return min(_ratios(evidence), default=math.nan)
+
+
+def _ratios(evidence: Evidence) -> list[float]:
+    return [
         one.final_norm / one.initial_norm
         for _, one in evidence.parameters()
         if len(one.shape) >= 2 and one.initial_norm > 0 and math.isfinite(one.final_norm)
     ]
+
+
+def _shrinking(evidence: Evidence) -> float:
+    """The weights' norm at the end over that at the start, the median over matrices."""
+    ratios = _ratios(evidence)
     return float(np.median(ratios)) if ratios else math.nan
 
 

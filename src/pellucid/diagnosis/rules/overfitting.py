@@ -25,7 +25,11 @@ __all__ = ["RULE", "find"]
 _RISE = 1.25
 _APART = 3.0
 _BAD = 0.5
-_UNITS = 5.0
+_UNITS = 3.0
+_APART_MEANS = 3.0
+"""Means of targets apart, in the lesser spread of the two: not two parts of one set."""
+_ALONE = ("val", "valid", "validation", "test", "dev", "held_out")
+_NEAR = 5.0
 _LEARNED = 0.5
 """Of the first loss: a training loss above it is not learned by heart."""
 
@@ -53,13 +57,22 @@ def find(evidence: Evidence) -> Finding | None:
 def _held_out(evidence: Evidence) -> Series:
     """The held-out loss: as the script printed it, else of the examples that were sampled."""
     for name in evidence.metric_names:
-        if "loss" in name.lower():
+        if _is_loss(evidence, name):
             for split in ("validation", "test"):
                 printed = evidence.metric(name, split).finite
                 if len(printed) > 2:
                     return printed
     held = evidence.phases.held_out
     return Series(held.steps, held.losses) if _in_one_unit(evidence) else EMPTY
+
+
+def _is_loss(evidence: Evidence, name: str) -> bool:
+    """Whether a number printed is the loss: by its name, or as nothing but "val" beside a "train" that is."""
+    if "loss" in name.lower():
+        return True
+    beside = evidence.metric("train", "train").finite
+    last = evidence.loss_curve.last
+    return name in _ALONE and len(beside) > 0 and last / _NEAR < beside.last < last * _NEAR
 
 
 def _in_one_unit(evidence: Evidence) -> bool:
@@ -71,7 +84,8 @@ def _in_one_unit(evidence: Evidence) -> bool:
     if both and _are_shares(seen.predictions) and not _are_shares(others.predictions):
         return False  # probabilities in training, logits in evaluation
     here, there = float(np.nanstd(seen.targets)), float(np.nanstd(others.targets))
-    return not (there > _UNITS * here or here > _UNITS * there)
+    apart = abs(float(np.nanmean(seen.targets)) - float(np.nanmean(others.targets)))
+    return not (there > _UNITS * here or here > _UNITS * there or apart > _APART_MEANS * max(min(here, there), 1e-12))
 
 
 def _are_shares(values: np.ndarray) -> bool:

@@ -24,6 +24,8 @@ __all__ = ["RULE", "find"]
 
 _TINY = 1e-6
 """Of the weights' size: rounding alone parts equal units by less."""
+_EARLY, _EARLY_STEPS = 0.1, 20
+"""Of the run, and updates: noise, dropout or what differs in the next layer parts units well before."""
 _CONSTANT = ("ones_", "zeros_", "constant_", "fill_", "zero_", "ones", "zeros", "full")
 
 
@@ -121,7 +123,9 @@ def _parted(evidence: Evidence, parameter: ScriptParameter) -> bool:
     if not len(series):
         return False
     size = max(parameter.final_norm, parameter.initial_norm, 1e-12) / max(1, parameter.shape[0]) ** 0.5
-    return bool(series.last > 1e-3 * size and series.last > _TINY)
+    early = series.y[series.x <= max(_EARLY_STEPS, _EARLY * evidence.script.steps)]
+    reached = float(early[-1]) if len(early) else series.last  # later, rounding alone has parted them
+    return bool(reached > 1e-3 * size and reached > _TINY)
 
 
 def _calls(evidence: Evidence) -> list[tuple[str, ast.Call]]:

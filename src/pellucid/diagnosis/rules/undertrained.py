@@ -25,10 +25,11 @@ _REACHED = 0.92
 """Of the way from chance to the reachable: above, more steps would bring little."""
 _FAR, _FAR_AFTER_FEW = 0.7, 0.85
 """Of the same way: below, the run is spoilt; a run that ends nearer has come to something."""
-_LEFT, _LEFT_AFTER_FEW = 0.25, 0.5
-"""Of the loss of the best constant answer, still left at the end: the loss must say the same as the score."""
-_ODD = 0.1
-"""Of the reachable: with half the loss of a constant answer gone, such a score was read off the wrong rows."""
+_LEFT, _LEFT_UNSEEN = 0.25, 0.5
+"""Of the loss of the best constant answer, still left at the end: the loss must say the same as the score, and all the
+more where that was not seen on late training examples, or is not that low."""
+_HARDLY_ANY, _HARDLY_BEGUN = 100, 0.6
+"""Updates, and of the constant answer's loss: where nothing says what can be reached."""
 _FEW_EPOCHS = 5
 _FEW_STEPS = 300
 _FEW_ERRORS = 1.5
@@ -42,16 +43,15 @@ def find(evidence: Evidence) -> Finding | None:
     likely = few and loss.late_fall > max(_FEW_ERRORS * loss.late_error, 0.02 * abs(loss.first))
     if not loss.finite or not (loss.still_falling or likely) or loss.rises > 0.5 or loss.last <= 0:
         return None
-    odd = outcome.reached < _ODD and loss.last < 0.5 * loss.constant  # a score that the loss contradicts
-    known = math.isfinite(outcome.reached) and not odd
+    known = math.isfinite(outcome.reached) and not _reads(evidence)
     if not known and loss.last < 0.3 * loss.constant:
         return None
     if known and outcome.reached > _REACHED:
         return None
     more = loss.late_fall / max(abs(loss.last), 1e-300)
-    if not known and more < 0.1:
+    if not known and more < 0.1 and not _hardly_begun(evidence):
         return None
-    severity = "fault" if known and _is_far(evidence, few) else "warning"
+    severity = "fault" if (_is_far(evidence, few) if known else _hardly_begun(evidence)) else "warning"
     change = _more_epochs(evidence)
     times = change[1] if change else 10
     return make_finding(
@@ -79,7 +79,21 @@ def _is_far(evidence: Evidence, few: bool) -> bool:
     """Whether score and loss both say that most of the way was still ahead."""
     reached, loss = evidence.outcome.reached, evidence.loss_curve
     left = loss.last / loss.constant if loss.constant > 0 else math.inf
-    return (reached < _FAR and left > _LEFT) or (few and reached < _FAR_AFTER_FEW and left > _LEFT_AFTER_FEW)
+    if reached < _FAR and math.isfinite(evidence.outcome.score("train")):
+        return left > _LEFT
+    return left > _LEFT_UNSEEN and reached < (_FAR_AFTER_FEW if few else _FAR)
+
+
+def _reads(evidence: Evidence) -> bool:
+    """Whether the inputs are numbers of words, of which trees know too little to say what can be reached."""
+    seen = evidence.examples("train")
+    return seen is not None and seen.tokens
+
+
+def _hardly_begun(evidence: Evidence) -> bool:
+    """Whether a few dozen updates left most of the loss of a constant answer."""
+    loss = evidence.loss_curve
+    return evidence.script.steps < _HARDLY_ANY and loss.last > _HARDLY_BEGUN * loss.constant > 0
 
 
 def _more_epochs(evidence: Evidence) -> tuple[LineChange, int] | None:

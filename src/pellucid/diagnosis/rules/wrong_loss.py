@@ -196,8 +196,9 @@ def _signed(evidence: Evidence) -> Finding | None:
     loss = evidence.main_loss
     if loss is None or loss.kind != "custom" or not loss.graph:
         return None
-    head = loss.graph[:3]
-    signed = any(node.startswith("Sub") for node in head) and loss.target is not None
+    head = [node.rstrip("0123456789").removesuffix("Backward") for node in loss.graph[:3]]
+    averaged = next((place for place, node in enumerate(head) if node in ("Mean", "Sum")), len(head))
+    signed = "Sub" in head[averaged:] and loss.target is not None  # a difference of two means is another matter
     if not signed or not loss.last < min(0.0, loss.first):
         return None
     return _finding(

@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from pellucid.diagnosis.evidence import Evidence
+from pellucid.diagnosis.outcome import score_rows
 from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
 from pellucid.diagnosis.rules.shape_broadcast import is_spread
 from pellucid.diagnosis.series import Series
@@ -23,6 +24,9 @@ __all__ = ["RULE", "find"]
 
 _APART = 0.15
 """Reported and recomputed accuracy differ by the sample's error, 0.05 at 400 examples, and what training changes."""
+_LEAST_ROWS = 40
+_NEWEST = 0.5
+"""Of the newest step at which examples were seen, and of the run: what is seen of evaluation is mostly of its begin."""
 _GOOD = 0.75
 _CHOICES = ("argmax", "max", "topk", "argmin", "min")
 
@@ -158,16 +162,23 @@ def _accuracies(evidence: Evidence) -> list[tuple[str, Series]]:
     return found
 
 
-def _own_accuracy(evidence: Evidence) -> float:
-    """Of the network on examples of evaluation seen late."""
-    score = evidence.outcome.score("evaluation")
-    return score if evidence.outcome.task in ("classes", "binary", "labels") else math.nan
+def _own_accuracy(evidence: Evidence) -> tuple[float, float, float]:
+    """Of the network on the examples of evaluation seen last, and the steps between which they were seen."""
+    seen, task = evidence.examples("evaluation"), evidence.outcome.task
+    unknown = math.nan, 0.0, 0.0
+    if seen is None or task not in ("classes", "binary", "labels") or len(seen.predictions) != len(seen.targets):
+        return unknown
+    rows = seen.step >= _NEWEST * seen.step.max()
+    if not len(seen.targets) or rows.sum() < _LEAST_ROWS or seen.step.max() < _NEWEST * evidence.script.steps:
+        return unknown
+    own = score_rows(task, seen.predictions[rows], seen.targets[rows])
+    first, last = float(seen.step[rows].min()), float(seen.step.max())
+    return own, 0.95 * first, max(1.05 * last, last + 1)
 
 
 def _disagreement(evidence: Evidence) -> Finding | None:
-    own = _own_accuracy(evidence)
-    seen = evidence.examples("evaluation")
-    if math.isnan(own) or seen is None or int(evidence.outcome.late(seen).sum()) < 40:
+    own, since, until = _own_accuracy(evidence)
+    if math.isnan(own):
         return None
     train = evidence.outcome.score("train")
     series = _accuracies(evidence)
@@ -176,7 +187,8 @@ def _disagreement(evidence: Evidence) -> Finding | None:
         return None
     name, reported = max(held, key=lambda pair: -_distance(_share(pair[1].last), own, train))
     last = _share(reported.last)
-    lately = [_share(float(value)) for value in reported.part(0.75, 1.0).finite.y] or [last]  # as old as the rows seen
+    near = (reported.x >= since) & (reported.x <= until)
+    lately = [_share(float(value)) for value in reported.y[near]] or [last]  # as old as the rows seen
     apart = min(_distance(value, own, train) for value in [*lately, last])
     if apart < _APART or not 0 <= last <= 1:
         return None
@@ -202,8 +214,8 @@ def _share(value: float) -> float:
 
 
 def _distance(reported: float, own: float, train: float) -> float:
-    """From the nearer of what can be meant: accuracy or error, on evaluation or on training examples."""
-    meant = [score for score in (own, 1 - own, train) if math.isfinite(score)]
+    """From the nearer of what can be meant: that on evaluation or on training examples."""
+    meant = [score for score in (own, train) if math.isfinite(score)]
     return min(abs(reported - score) for score in meant)
 
 

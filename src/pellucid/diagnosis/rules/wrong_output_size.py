@@ -20,6 +20,7 @@ __all__ = ["RULE", "find"]
 
 _BINARY = ("bce", "bce_with_logits", "soft_margin")
 _CLASS = ("cross_entropy", "nll", "categorical")
+_DISTANCES = ("mse", "l1", "smooth_l1", "huber", "rmse")
 _MOST_CLASSES = 100
 _SPARE = 4
 """Columns no target ever names are a fault of size only when there are many more of them than classes."""
@@ -30,7 +31,12 @@ def find(evidence: Evidence) -> Finding | None:
     if raised(evidence, "is out of bounds", "target out of bounds", "class values must be"):
         return _out_of_bounds(evidence)
     for loss in evidence.script.losses:
-        found = _one_unit(evidence, loss) or _one_column(evidence, loss) or _columns(evidence, loss)
+        found = (
+            _one_unit(evidence, loss)
+            or _one_column(evidence, loss)
+            or _one_for_many(evidence, loss)
+            or _columns(evidence, loss)
+        )
         if found is not None:
             return found
     return None
@@ -91,6 +97,25 @@ def _one_column(evidence: Evidence, loss: ScriptLoss) -> Finding | None:
         fix="Use two output units, or one with binary cross-entropy.",
         figures=figures,
         changes=_widen(evidence, 1, 2) if _numbers_classes(loss) else (),
+        loss=loss,
+    )
+
+
+def _one_for_many(evidence: Evidence, loss: ScriptLoss) -> Finding | None:
+    """One number against several: the distance spreads it over all of them."""
+    if loss.kind not in _DISTANCES or loss.prediction is None or loss.target is None:
+        return None
+    given, wanted = loss.prediction.shape, loss.target.shape
+    if len(given) != 2 or len(wanted) != 2 or given[0] != wanted[0] or given[1] != 1 or wanted[1] < 2:
+        return None
+    return _finding(
+        evidence,
+        certainty=0.93,
+        title=f"One output unit for {wanted[1]} targets an example",
+        why="The single output is held against each of the targets, so that it can do no better than their mean.",
+        fix=f"Give the last layer {wanted[1]} units.",
+        figures=[figure("output units", 1, f"{wanted[1]}"), figure("targets an example", wanted[1])],
+        changes=_widen(evidence, 1, wanted[1]),
         loss=loss,
     )
 
