@@ -21,6 +21,8 @@ export interface ChartSeries {
   readonly markGaps?: boolean;
   /** Not in the legend. */
   readonly unlisted?: boolean;
+  /** Computed from another series, so that its outliers are that one's. */
+  readonly derived?: boolean;
   readonly format?: (value: number) => string;
 }
 
@@ -68,17 +70,23 @@ export interface ChartState {
   readonly beyond: readonly { readonly x: number; readonly color: string; readonly label: string }[];
 }
 
-/** The last share of values that may stand apart, and how many times the rest's largest they must be. */
-const APART = { share: 0.02, least: 8, times: 2.5 };
+/** The share of values that may stand apart, and how many there must be at least. */
+const APART = { share: 0.02, least: 8 };
 
-/** The top of a scale on which a few far larger values do not flatten the rest; null where there are none such. */
-export function topWithoutOutliers(values: ArrayLike<number | null | undefined>): number | null {
-  const known = Array.prototype.filter.call(values, Number.isFinite) as number[];
-  if (known.length < APART.least) return null;
-  known.sort((a, b) => a - b);
-  const most = known[known.length - 1] as number;
-  const rest = known[known.length - 1 - Math.max(1, Math.floor(known.length * APART.share))] as number;
-  return rest > 0 && most > APART.times * rest ? rest : null;
+/** The top of a scale on which a few values, so many times as large, do not flatten the rest; null: there are none. */
+export function topWithoutOutliers(series: readonly ChartSeries[], times: number): number | null {
+  const tops = series.filter(({ derived }) => !derived).map(({ values }) => topsOf(values));
+  const most = Math.max(...tops.map((top) => top.most));
+  const rest = Math.max(...tops.map((top) => top.rest));
+  return rest > 0 && most > times * rest ? rest : null;
+}
+
+/** The largest value, and the largest but for a few. */
+function topsOf(values: ArrayLike<number | null | undefined>): { readonly most: number; readonly rest: number } {
+  const known = Float64Array.from(Array.prototype.filter.call(values, Number.isFinite) as number[]).sort();
+  const most = known[known.length - 1] ?? -Infinity;
+  if (known.length < APART.least) return { most, rest: most };
+  return { most, rest: known[known.length - 1 - Math.max(1, Math.floor(known.length * APART.share))] ?? most };
 }
 
 /** The values above the top of the scale. */
@@ -89,8 +97,8 @@ export function findBeyond(
   format: (value: number) => string,
 ): ChartState["beyond"] {
   if (most === null) return [];
-  const found = series.flatMap(({ values, color }) =>
-    Array.from(x).flatMap((at, index) => {
+  const found = series.flatMap(({ values, color, derived }) =>
+    Array.from(derived ? [] : x).flatMap((at, index) => {
       const value = values[index];
       return typeof value === "number" && Number.isFinite(value) && value > most ? [{ x: at, color, value }] : [];
     }),

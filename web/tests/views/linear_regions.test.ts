@@ -56,6 +56,7 @@ function fourSquares(over: Partial<Regions> = {}): Regions {
   return {
     schema: "linear_regions/1",
     model: "Net",
+    classes: [],
     plane: {
       origin: array([0, 0], [2]),
       u: array([1, 0], [2]),

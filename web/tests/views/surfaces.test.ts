@@ -235,6 +235,7 @@ describe("a network along a line", () => {
   /** Outputs t, 1 − t and 0.8: the middle one leads to 0.2, then the last, from 0.8 on the first. */
   const line: Line = {
     schema: "regions_on_line/1",
+    classes: [],
     model: "Net",
     operations: [
       { op: "relu", module: "a", first: 0, quantities: 2, units: 2 },

@@ -22,8 +22,8 @@ export interface CurveChart {
   readonly tick?: (value: number, increment: number) => string;
   /** Whether a logarithmic axis can say something: every number is positive. */
   readonly canLog: boolean;
-  /** A few values far above all others are marked, instead of flattening the rest. */
-  readonly outliers?: boolean;
+  /** A few values so many times as large as all others are marked, instead of flattening the rest. */
+  readonly outliers?: number;
   /** Drawn logarithmically unless asked otherwise. */
   readonly prefersLog: boolean;
 }
@@ -58,7 +58,7 @@ export function buildCharts(source: CurveSource, axis: Axis, smoothing: number):
   charts.push(
     stepChart(source, place, "learning_rate", "Learning rate", (value) => formatNumber(value, 3)),
     stepChart(source, place, "gradient_norm", "Gradient norm", (value) => formatNumber(value, 3), true),
-    { ...stepChart(source, place, "step_time_s", "Step time", formatDuration), outliers: true }, // the first steps'
+    { ...stepChart(source, place, "step_time_s", "Step time", formatDuration), outliers: 2.5 }, // the first steps'
   );
   return charts.filter((chart) => chart.series.length > 0);
 }
@@ -99,6 +99,9 @@ const EVENT_TONES = new Map([
   ["nonfinite", "--bad"],
   ["not_finite", "--bad"],
 ]);
+
+/** A loss falls by much; only one that blew up for a few steps is so many times the rest. */
+const BLOWN_UP = 50;
 
 type Place = (step: number, time: number) => number;
 
@@ -154,14 +157,18 @@ function lossChart({ steps, metrics }: CurveSource, place: Place, smoothing: num
         series: { label: "each step", color: splitColor("train"), faint: true, unlisted: true },
       });
     const values = smooth ? smoothCurve(raw, step, smoothing) : raw;
-    lines.push({ x, y: values, series: { label: "train", color: splitColor("train"), markGaps: true } });
+    lines.push({
+      x,
+      y: values,
+      series: { label: "train", color: splitColor("train"), markGaps: true, derived: smooth },
+    });
   }
   const splits = hasLoss ? ["validation", "test"] : ["train", "validation", "test", ""];
   for (const split of splits) {
     const line = metricLine(metrics, "loss", split, place);
     if (line) lines.push(line);
   }
-  return assemble("loss", "Loss", lines, (value) => formatNumber(value, 4), false);
+  return { ...assemble("loss", "Loss", lines, (value) => formatNumber(value, 4), false), outliers: BLOWN_UP };
 }
 
 function metricChart(metrics: Frame, metric: string, place: Place): CurveChart {
