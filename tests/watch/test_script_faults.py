@@ -15,8 +15,8 @@ from pellucid.store.filesystem import LocalFolder
 from pellucid.store.run import open_run
 from pellucid.watch import script_watch
 from pellucid.watch.script_events import ScriptEvents, ScriptObserver
+from pellucid.watch.script_listener import TAPPED
 from pellucid.watch.script_parts import ScriptSettings
-from pellucid.watch.script_taps import TAPPED
 from pellucid.watch.script_watch import ScriptWatch
 
 EVENTS = [name for name in ScriptEvents.__annotations__ if not name.startswith("_")]

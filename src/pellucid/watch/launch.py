@@ -312,6 +312,7 @@ class _Session:
                 arguments=request.arguments,
                 module=request.target if request.module else "",
                 probe=request.probe,
+                starter=("pellucid", "run", *(["--full"] if request.full else [])),
             )
             self._watch = ScriptWatch(settings)
             self.location = self._watch.writer.location

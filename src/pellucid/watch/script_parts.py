@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ class ScriptSettings:
         arguments: What the script is given.
         module: The module's name where it was started as one.
         probe: Try things on copies of the model when the script has ended.
+        starter: What is typed before the script's name or the module's to start it so.
     """
 
     budget: float = 0.03
@@ -50,6 +52,12 @@ class ScriptSettings:
     arguments: tuple[str, ...] = ()
     module: str = ""
     probe: bool = False
+    starter: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> str:
+        """What a person types to run the script so again."""
+        return " ".join([*self.starter, *(["-m"] if self.module else []), shlex.join([self.title, *self.arguments])])
 
     def to_json(self) -> dict[str, Any]:
         """What a run keeps of them: how to start the script again, and how it was watched."""

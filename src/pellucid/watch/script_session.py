@@ -41,10 +41,12 @@ def watch_script(
             name=name,
             script=script,
             title=script.name if script else "session",
-            arguments=tuple(sys.argv[1:]),
+            arguments=tuple(sys.argv[1:]) if script else (),
+            starter=("python",) if script else (),
         )
     )
     watch.start()
+    watch.note_compiled_before()
     _stop_at_the_end(watch)
     return watch
 

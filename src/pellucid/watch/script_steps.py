@@ -67,7 +67,7 @@ class ScriptSteps(ScriptParts):
             kind="watch",
             settings=settings.to_json(),
             environment=describe_environment(torch.device("cpu")),
-            command=" ".join([settings.title, *settings.arguments]),
+            command=settings.command,
         )
         self.guard = Guard(self._report_error)
         self._thread = threading.get_ident()

@@ -5,11 +5,14 @@ Nothing of the person's is touched, and at the end everything of torch's is as b
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Protocol
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.export
@@ -19,90 +22,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
-from pellucid.watch.guard import Guard
+from pellucid.watch.script_listener import TapsListener
 
-__all__ = ["TAPPED", "GuardedListener", "Taps", "TapsListener"]
-
-
-class TapsListener(Protocol):
-    """Who is told. Every method is guarded already, and is called while ``is_listening`` only."""
-
-    @property
-    def updates(self) -> int:
-        """How often an optimiser has stepped."""
-        ...
-
-    def is_listening(self) -> bool:
-        """Whether this thread and process are watched."""
-        ...
-
-    def backward_begins(self, loss: Any) -> None:
-        """``torch.autograd.backward`` is called."""
-        ...
-
-    def backward_ends(self, loss: Any) -> None:
-        """It has returned or failed."""
-        ...
-
-    def optimizer_made(self, optimizer: Optimizer) -> None:
-        """Made by the running line."""
-        ...
-
-    def scheduler_made(self, scheduler: Any) -> None:
-        """Made by the running line."""
-        ...
-
-    def scheduler_steps(self, scheduler: Any) -> None:
-        """Called by the script."""
-        ...
-
-    def loader_begins(self, loader: Any) -> None:
-        """A pass begins."""
-        ...
-
-    def iterator_made(self, iterator: Any, loader: Any) -> None:
-        """For that pass."""
-        ...
-
-    def batch_given(self, iterator: Any) -> None:
-        """By a loader's iterator."""
-        ...
-
-    def loss_scaled(self, scaled: Tensor, loss: Tensor) -> None:
-        """By a gradient scaler."""
-        ...
-
-    def update_skipped(self) -> None:
-        """By a gradient scaler that met an infinite gradient."""
-        ...
-
-    def compiling(self, what: Any) -> None:
-        """``torch.compile`` is called."""
-        ...
-
-    def compiled(self, module: torch.nn.Module) -> None:
-        """What it gave is a module around the compiled one."""
-        ...
-
-    def reading_begins(self) -> None:
-        """The code of modules is about to be read, for export say."""
-        ...
-
-    def reading_ends(self) -> None:
-        """It has been."""
-        ...
-
-    def processes_start(self, arguments: Any) -> Any:
-        """By ``torch.multiprocessing.spawn``, each to be given these; answers what to give them."""
-        ...
-
-    def warned(self, text: str, file: str, line: int) -> None:
-        """A Python warning is shown."""
-        ...
-
-    def written(self, text: str) -> None:
-        """To standard output or error."""
-        ...
+__all__ = ["Taps"]
 
 
 class Taps:
@@ -145,6 +67,8 @@ class Taps:
             self._replace(owner, name, self._unhooked)
         for owner in (torch.multiprocessing, sys.modules["torch.multiprocessing.spawn"]):
             self._replace(owner, "start_processes", self._start_processes)
+        self._replace(BaseProcess, "start", self._start_process)
+        self._replace(subprocess.Popen, "__init__", self._start_program)
         if hasattr(warnings, "_showwarnmsg_impl"):
             self._replace(warnings, "_showwarnmsg_impl", self._warn)
         for stream in (sys.stdout, sys.stderr):
@@ -334,6 +258,31 @@ class Taps:
 
         return start
 
+    def _start_process(self, function: Any) -> Any:
+        """Those that torch starts are its own (loaders' workers) or watched."""
+        listener = self._listener
+
+        @wraps(function)
+        def start(this: Any) -> Any:
+            told = str(getattr(getattr(this, "_target", None), "__module__", "")).split(".")[0] != "torch"
+            if told and listener.is_listening():
+                listener.process_starts(this)
+            return function(this)
+
+        return start
+
+    def _start_program(self, function: Any) -> Any:
+        listener = self._listener
+
+        @wraps(function)
+        def made(this: Any, args: Any, *rest: Any, **kwargs: Any) -> None:
+            first = args[0] if isinstance(args, list | tuple) and args else args
+            if listener.is_listening() and Path(str(first)).name.startswith("python"):
+                listener.process_starts(this)
+            function(this, args, *rest, **kwargs)
+
+        return made
+
     def _warn(self, function: Any) -> Any:
         listener = self._listener
 
@@ -373,64 +322,3 @@ def _reduce_without_hooks(module: nn.Module, protocol: Any) -> Any:
 
 def _is_ours(hook: Any) -> bool:
     return str(getattr(hook, "__module__", "")).startswith("pellucid.")
-
-
-TAPPED = (
-    "backward_begins",
-    "backward_ends",
-    "optimizer_made",
-    "scheduler_made",
-    "scheduler_steps",
-    "loader_begins",
-    "iterator_made",
-    "batch_given",
-    "loss_scaled",
-    "update_skipped",
-    "compiling",
-    "compiled",
-    "reading_begins",
-    "reading_ends",
-    "processes_start",
-    "warned",
-    "written",
-)
-_PARTS = {"backward_begins": "steps", "backward_ends": "steps", "written": "printed", "warned": "warnings"}
-
-
-class GuardedListener:
-    """A listener whose methods are each under the guard.
-
-    Args:
-        watch: The listener itself.
-        guard: Keeps its errors from the script.
-    """
-
-    def __init__(self, watch: Any, guard: Guard) -> None:
-        self._watch = watch
-        self.is_listening = watch.is_listening
-        for name in TAPPED:
-            setattr(self, name, guard(_PARTS.get(name, "parts"), getattr(watch, name)))
-
-    is_listening: Any
-    backward_begins: Any
-    backward_ends: Any
-    optimizer_made: Any
-    scheduler_made: Any
-    scheduler_steps: Any
-    loader_begins: Any
-    iterator_made: Any
-    batch_given: Any
-    loss_scaled: Any
-    update_skipped: Any
-    compiling: Any
-    compiled: Any
-    reading_begins: Any
-    reading_ends: Any
-    processes_start: Any
-    warned: Any
-    written: Any
-
-    @property
-    def updates(self) -> int:
-        """How often an optimiser has stepped."""
-        return self._watch.updates

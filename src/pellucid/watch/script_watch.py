@@ -10,12 +10,14 @@ from torch import nn
 from torch.optim import Optimizer
 
 from pellucid.results.watched_script import CodeLine, WatchedScript
+from pellucid.watch.compiled_before import COMPILED_BEFORE, find_compiled
+from pellucid.watch.script_listener import GuardedListener
 from pellucid.watch.script_observers import observers_of
 from pellucid.watch.script_output import ScriptOutput
 from pellucid.watch.script_parts import ScriptSettings
 from pellucid.watch.script_places import NOWHERE
 from pellucid.watch.script_steps import ScriptSteps
-from pellucid.watch.script_taps import GuardedListener, Taps
+from pellucid.watch.script_taps import Taps
 from pellucid.watch.spawned import ArgumentsUnderWatch
 
 __all__ = ["ScriptWatch"]
@@ -29,6 +31,7 @@ class ScriptWatch(ScriptSteps):
     def __init__(self, settings: ScriptSettings) -> None:
         super().__init__(settings, observers_of(settings.probe))
         self.problem = ""
+        self._has_processes = False
         self._output = ScriptOutput(self.writer, self._epochs, self._steps)
         self._taps = Taps(GuardedListener(self, self.guard), self._light.passes)
         self._saved_s = 0.0
@@ -119,6 +122,21 @@ class ScriptWatch(ScriptSteps):
         self._layers.pause()
         self._forwards.spare(what)
 
+    def note_compiled_before(self) -> None:
+        """Of what was compiled before the watch began, spare what can be found, and say what will not be seen."""
+        self.guard("parts", self._spare_compiled)()
+
+    def _spare_compiled(self) -> None:
+        modules, others = find_compiled()
+        for module in modules:
+            self.compiling(module._orig_mod)
+        if others:
+            self.compiling(None)
+        if modules or others:
+            self._event("compiled", COMPILED_BEFORE)
+        for module in modules:
+            self._forwards.follow(module)  # it is a model of the script's once it is called
+
     def compiled(self, module: nn.Module) -> None:
         """A wrapper carries its hooks outside of what is compiled."""
         if self._book.index_of(module) >= 0:
@@ -139,6 +157,12 @@ class ScriptWatch(ScriptSteps):
         """By ``torch.multiprocessing.spawn``: each is watched."""
         self._event("processes", "the script started processes that train; each writes a run of its own")
         return ArgumentsUnderWatch.of(arguments, self.settings)
+
+    def process_starts(self, process: Any) -> None:
+        """By the script, in a way that no watch goes with."""
+        if not self._has_processes:
+            self._has_processes = True
+            self._event("processes", "the script started a process; what happens in it and in others is not watched")
 
     def written(self, text: str) -> None:
         """To standard output or error."""
