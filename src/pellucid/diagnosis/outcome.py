@@ -21,6 +21,8 @@ Task = Literal["classes", "binary", "labels", "regression", "other"]
 _NAN = float("nan")
 _CLASS_LOSSES = ("cross_entropy", "nll")
 _BINARY_LOSSES = ("bce", "bce_with_logits")
+_NO_DISTANCES = ("poisson_nll", "gaussian_nll", "kl_div", "cosine_similarity", "cosine_embedding", "policy_gradient")
+"""Losses whose predictions are not in the units of their targets: logarithms, pairs of mean and spread, shares."""
 _LATE = 0.75
 """Examples seen after this share of the steps say what the network can do at the end."""
 
@@ -28,6 +30,12 @@ _SETTLED = 1.1
 """Times the loss at the end: a network whose loss is no higher knows what it knows at the end."""
 _YOUNG = 0.9
 """Of the newest step seen."""
+
+_SHORT = 0.8
+"""Of the same way: noise, few epochs and another split leave sound networks at nine tenths, hardly any below."""
+
+_WELL = 0.95
+"""Of the way: a bound from below that lies above it leaves no doubt."""
 
 _ODD = 0.1
 """Of the reachable: with half the loss of a constant answer gone, such a score was read off the wrong rows."""
@@ -118,8 +126,8 @@ class Outcome:
 
     def score(self, phase: str = "train") -> float:
         """Accuracy or R² of the network's own predictions on the examples seen late; nan where they tell nothing."""
-        seen = self._evidence.examples(phase)
-        if seen is None:
+        seen, loss = self._evidence.examples(phase), self._evidence.main_loss
+        if seen is None or (self.task == "regression" and loss is not None and loss.kind in _NO_DISTANCES):
             return _NAN
         late = self.late(seen)
         return score_rows(self.task, seen.predictions[late], seen.targets[late]) if late.any() else _NAN
@@ -171,15 +179,17 @@ class Outcome:
         implies, whichever says most: rows seen are older than the end, and say nothing where they are the wrong ones.
         """
         room = self.reachable - self.chance
-        told = [self.best_score, self.implied]
+        told = [self.best_score]
         if self.task in ("classes", "binary") and 0 <= self.reported <= 1:
             told.append(self.reported)
-        known = [score for score in told if math.isfinite(score)]
+        measured = any(math.isfinite(score) for score in told) or self.task == "regression"
+        known = [score for score in (*told, self.implied) if math.isfinite(score)]
         if not math.isfinite(room) or room <= 0.05 or not known:
             return _NAN
-        reached = (max(known) - self.chance) / room
-        curve = self._evidence.loss_curve
-        return _NAN if reached < _ODD and curve.last < 0.5 * curve.constant else reached
+        reached, curve = (max(known) - self.chance) / room, self._evidence.loss_curve
+        if (reached < _ODD and curve.last < 0.5 * curve.constant) or (reached < _WELL and not measured):
+            return _NAN  # contradicted by the loss; or no more than the least that it can be
+        return reached
 
     @cached_property
     def implied(self) -> float:
@@ -207,6 +217,11 @@ class Outcome:
         if math.isfinite(self.reached):
             return self.reached < _POOR
         return math.isfinite(self.loss_fall) and self.loss_fall < 0.1
+
+    @property
+    def short(self) -> bool:
+        """Whether it is known to have come out well below what the data offer, if not as badly as ``poor``."""
+        return self.reached < _SHORT
 
     @cached_property
     def gap(self) -> float:

@@ -235,3 +235,56 @@ def test_units_that_rounding_alone_parts_in_the_end_were_equal_for_long(noise, e
     )
     run = made.run(watched, observations={("train", "layer:hidden", "unit_spread"): spread})
     assert severity("symmetric_init", run) == expected
+
+
+# -- how grave a sign is ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.5, "fault"), (1.0, "warning")])
+def test_a_held_out_loss_that_rises_while_answers_stay_right(share, expected):
+    held = made.examples("evaluation", seed=1)
+    right = np.random.default_rng(0).random(400) < share
+    sure = np.where(right[:, None], held.predictions, -held.predictions)
+    told = {("validation", "val loss"): made.series(0.4, 0.3, 1.9, 2.4)}
+    watched = made.script(examples=(made.examples(), dataclasses.replace(held, predictions=sure)))
+    assert severity("overfitting", made.run(watched, made.falling(1.4, 0.01), metrics=told)) == expected
+
+
+@pytest.mark.parametrize("averaged", [True, False])
+def test_dropout_that_is_left_on_to_be_averaged_over_is_meant(averaged):
+    asked = (
+        "torch.stack([net(x) for _ in range(20)]).mean(0)" if averaged else "torch.cat([net(x[i]) for i in range(20)])"
+    )
+    root, layer = made.module("", "Net", evaluated_mode=1.0), made.module("drop", "Dropout", evaluated_mode=1.0)
+    watched = made.script(models=(made.model(modules=(root, layer)),), sources=(SourceFile("train.py", asked),))
+    assert (found("train_eval_mode", made.run(watched)) is None) == averaged
+
+
+def test_dropout_switched_on_alone_is_meant():
+    root, layer = made.module("", "Net", evaluated_mode=0.0), made.module("drop", "Dropout", evaluated_mode=1.0)
+    watched = made.script(models=(made.model(modules=(root, layer)),))
+    assert found("train_eval_mode", made.run(watched)) is None
+
+
+def test_logarithms_of_counts_are_not_scored_against_the_counts():
+    counts = made.loss("poisson_nll", classes=1, target_values=())
+    seen = made.examples(targets=np.arange(400.0), predictions=np.log1p(np.arange(400.0))[:, None].astype(np.float32))
+    assert math.isnan(made.run(made.script(losses=(counts,), examples=(seen,))).outcome.score("train"))
+
+
+@pytest.mark.parametrize(("known", "expected"), [(True, "fault"), (False, "warning")])
+def test_a_linear_map_is_a_fault_only_where_it_fell_short(known, expected):
+    weights = hand.facts(7, 8, 16, origin="parameter")
+    first = hand.call(0, "linear", (hand.facts(1, 32, 8), weights), (hand.facts(2, 32, 16),), module="a")
+    second = hand.call(1, "linear", (hand.facts(2, 32, 16), weights), (hand.facts(3, 32, 4),), module="b")
+    poor = made.examples(predictions=half_right() if known else np.zeros((0, 4), np.float32))
+    watched = made.script(calls=(first, second), examples=(poor,))
+    assert severity("missing_activation", made.run(watched, np.full(400, 1.0) if known else made.falling())) == expected
+
+
+def test_a_class_of_which_three_were_seen_goes_unfound_by_chance():
+    numbers = made.examples().targets.copy()
+    numbers[:3] = 4.0
+    seen = made.examples(targets=numbers, predictions=np.hstack([made.examples().predictions, np.full((400, 1), -9.0)]))
+    late = dataclasses.replace(seen, step=np.full(400, 399))
+    assert severity("class_imbalance", made.run(made.script(examples=(late,)))) == "warning"

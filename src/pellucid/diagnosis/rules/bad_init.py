@@ -44,8 +44,8 @@ def find(evidence: Evidence) -> Finding | None:
     expected = first_loss_expected(loss) if loss is not None else float("nan")
     first = evidence.loss_curve.first
     far = math.isfinite(expected) and first > _FAR * expected
-    end, reached = ending(evidence), evidence.outcome.reached
-    short = bool(end) or reached < 0.9 or first > _ABSURD * expected
+    end = ending(evidence)
+    short = bool(end) or evidence.outcome.short or first > _ABSURD * expected
     if not short and not far:
         return None
     width = min(1.0, abs(math.log10(scale / 1.4)) / 2) if scale > 0 else 0.0

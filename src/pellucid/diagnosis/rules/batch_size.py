@@ -109,7 +109,7 @@ def _large(evidence: Evidence, size: float) -> Finding | None:
     place, changes = _line(evidence, size, 32)
     return make_finding(
         "batch_size",
-        severity="fault" if evidence.outcome.poor or evidence.outcome.reached < 0.9 else "warning",
+        severity="fault" if evidence.outcome.poor or evidence.outcome.short else "warning",
         certainty=0.62 + 0.15 * (share >= 0.25) + 0.05 * (steps < 20),
         title=f"Batches of {size:,.0f} leave {steps} updates in the whole run",
         place=place,

@@ -29,6 +29,8 @@ _RARE_SHARE = 0.2
 _FOUND = 0.4
 _RANKED = 0.6
 _LEAST = 3
+_SURE = 10
+"""Examples of a rare class among many: of fewer, some class goes unfound by chance."""
 _NAN = float("nan")
 
 
@@ -52,7 +54,7 @@ def find(evidence: Evidence) -> Finding | None:
     certainty = 0.85 if ranked > _RANKED else 0.6
     return make_finding(
         "class_imbalance",
-        severity="fault",
+        severity="fault" if len(values) == 2 or rows >= _SURE else "warning",
         certainty=certainty,
         title=f"Class {rare:g} has {share.min():.1%} of the examples, and the network finds {recall:.0%} of them",
         place=loss.place,

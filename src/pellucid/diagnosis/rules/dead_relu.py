@@ -34,7 +34,7 @@ def find(evidence: Evidence) -> Finding | None:
     if found is None:
         return None
     layer, share, since, place, series = found
-    short = bool(ending(evidence)) or evidence.outcome.reached < 0.9
+    short = bool(ending(evidence)) or evidence.outcome.short
     return make_finding(
         "dead_relu",
         severity="fault" if short else "note",

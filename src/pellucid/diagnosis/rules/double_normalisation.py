@@ -31,7 +31,7 @@ def find(evidence: Evidence) -> Finding | None:
     if min(scale.spread, scale.std_most) > _FLAT or scale.std_usual > _FLAT:
         return None
     lines = scaling_lines(evidence)
-    short = bool(ending(evidence)) or evidence.outcome.reached < 0.9 or evidence.loss_curve.still_falling
+    short = bool(ending(evidence)) or evidence.outcome.short
     place = lines[-1] if lines else None
     return make_finding(
         "double_normalisation",

@@ -39,9 +39,9 @@ def find(evidence: Evidence) -> Finding | None:
     if share < _MUCH and not last:
         return None
     outcome = evidence.outcome
-    well = outcome.reached > 0.95 or outcome.best_score > 0.97
-    severity = "fault" if last or not well else "warning"
-    certainty = 0.9 if last else 0.85 if outcome.poor or outcome.reached < 0.9 else 0.65
+    short = outcome.poor or outcome.reached < 0.9
+    severity = "fault" if last or short else "warning"
+    certainty = 0.9 if last else 0.85 if short else 0.65
     return _finding(evidence, frozen, every, certainty, severity)
 
 

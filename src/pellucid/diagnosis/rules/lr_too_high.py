@@ -40,7 +40,10 @@ def find(evidence: Evidence) -> Finding | None:
         certainty = 0.7 + 0.2 * min(1.0, math.log10(rate.excess) / 1.5) + (0.05 if updates > _LARGE_UPDATE else 0.0)
         certainty -= 0.2 * bool(others) + 0.2 * (end == "poor")
         return _finding(evidence, rate, updates, certainty, rate.proposed)
-    pushes = updates > _LARGE_UPDATE and rate.value >= rate.proposed and end != "poor"
+    measures = (
+        math.isfinite(evidence.loss_curve.constant) or end == "diverged"
+    )  # the loss of a policy or a pair does not
+    pushes = measures and updates > _LARGE_UPDATE and rate.value >= rate.proposed and end != "poor"
     if pushes and not others:
         return _finding(evidence, rate, updates, 0.6, rate.value / 10)
     return None

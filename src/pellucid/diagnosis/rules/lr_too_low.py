@@ -25,6 +25,8 @@ __all__ = ["RULE", "find"]
 _SMALL_UPDATE = HEALTHY_UPDATE / 100
 _GOOD = 0.95
 """Of the way from chance to the reachable: a run that comes this far has no rate to complain of."""
+_SHORT, _HARDLY = 0.9, 0.3
+"""Of the same way, or of the first loss where the way is not known: what a loss that still falls has not come to."""
 _STEPS = 50
 """Fewer updates than these: it is their number that is too small."""
 
@@ -49,7 +51,8 @@ def find(evidence: Evidence) -> Finding | None:
 
 def _spoilt(evidence: Evidence) -> bool:
     loss, outcome = evidence.loss_curve, evidence.outcome
-    return outcome.poor or loss.at_chance or (loss.still_falling and not outcome.reached > _GOOD)
+    hardly = outcome.reached < _SHORT if math.isfinite(outcome.reached) else loss.fall < _HARDLY
+    return outcome.poor or loss.at_chance or (loss.still_falling and hardly)
 
 
 def _decays(evidence: Evidence) -> bool:

@@ -102,7 +102,7 @@ def _back_to_back(evidence: Evidence) -> Finding | None:
     well = outcome.reached > _WELL or outcome.best_score > 0.97
     short = outcome.poor or outcome.reached < _WELL
     if whole:
-        severity, certainty = ("warning", 0.5) if well else ("fault", 0.88 if short else 0.8)
+        severity, certainty = ("fault", 0.88) if short else ("warning", 0.5 if well else 0.8)
     else:
         severity, certainty = ("fault", 0.75) if outcome.poor else ("warning", 0.45 if well else 0.55)
     figures = [

@@ -29,6 +29,8 @@ __all__ = ["RULE", "find"]
 _F = 4.0
 _SHARE = 0.5
 _LEAST_BATCHES = 4
+_WELL = 0.95
+"""Of the reachable, on held-out examples: a run that came so far did not suffer from its order."""
 _NAN = float("nan")
 
 
@@ -41,8 +43,9 @@ def find(evidence: Evidence) -> Finding | None:
     if not (ratio > _F and share > _SHARE) or _windows(seen):
         return None
     place, changes = _order(evidence)
-    short = bool(ending(evidence)) or not evidence.outcome.reached > 1.0 or evidence.loss_curve.wild
-    pure = share > 0.9
+    held = _held_out_reached(evidence)
+    short = bool(ending(evidence)) or held < _WELL or evidence.loss_curve.wild
+    pure = share > 0.9 and not held > _WELL
     certainty = 0.78 + (0.12 if pure else 0.0) + (0.05 if changes else 0.0) - (0.0 if short else 0.05)
     return make_finding(
         "no_shuffle",
@@ -62,6 +65,18 @@ def find(evidence: Evidence) -> Finding | None:
         changes=changes,
         disproof="A new random order each epoch gives no better result.",
     )
+
+
+def _held_out_reached(evidence: Evidence) -> float:
+    """Which share of the way to the reachable the network came on others than it trained on; nan if unknown.
+
+    On its own batches it is good whatever the order: it has just been pulled to their class.
+    """
+    outcome = evidence.outcome
+    fresh = evidence.phases.fresh_score
+    score = fresh if np.isfinite(fresh) else outcome.reported
+    room = outcome.reachable - outcome.chance
+    return (score - outcome.chance) / room if room > 0 else _NAN
 
 
 def _between(seen: ExamplesSeen, task: str) -> tuple[float, float, int]:

@@ -51,7 +51,7 @@ class _Odd:
 def find(evidence: Evidence) -> Finding | None:
     """An odd setting of an optimiser, with a bad end."""
     end = ending(evidence)
-    short = bool(end) or evidence.outcome.reached < 0.9
+    short = bool(end) or evidence.outcome.short
     for optimizer in evidence.script.optimizers:
         if not optimizer.steps:
             continue

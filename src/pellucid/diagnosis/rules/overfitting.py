@@ -30,6 +30,8 @@ _APART_MEANS = 3.0
 """Means of targets apart, in the lesser spread of the two: not two parts of one set."""
 _ALONE = ("val", "valid", "validation", "test", "dev", "held_out")
 _NEAR = 5.0
+_HIGH = 0.85
+"""Of the way from chance to all."""
 _LEARNED = 0.5
 """Of the first loss: a training loss above it is not learned by heart."""
 
@@ -51,7 +53,14 @@ def find(evidence: Evidence) -> Finding | None:
     bad = end > _BAD * abs(level)
     if not bad or not (rises or gap > 0.15):
         return None
-    return _finding(evidence, held, gap, "fault" if rises else "warning")
+    return _finding(evidence, held, gap, "fault" if rises and not _is_right_all_the_same(evidence) else "warning")
+
+
+def _is_right_all_the_same(evidence: Evidence) -> bool:
+    """Whether the held-out accuracy is high: then a few answers are too sure of themselves, and that is all."""
+    outcome = evidence.outcome
+    scores = [outcome.reported, evidence.phases.fresh_score if outcome.task in ("classes", "binary") else math.nan]
+    return max((one for one in scores if one <= 1), default=0.0) > outcome.chance + _HIGH * (1 - outcome.chance)
 
 
 def _held_out(evidence: Evidence) -> Series:

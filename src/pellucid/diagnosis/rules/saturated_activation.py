@@ -50,7 +50,7 @@ def find(evidence: Evidence) -> Finding | None:
     if not (share > _BOUND or last > _LATE):
         return None
     call, since = (begun, 0) if share > _BOUND else (ended, ended.step)
-    short = bool(ending(evidence)) or evidence.outcome.reached < 0.85
+    short = bool(ending(evidence)) or evidence.outcome.short
     return make_finding(
         "saturated_activation",
         severity="fault" if short else "note",

@@ -30,6 +30,8 @@ _LEAST_STEPS = 20
 _NEVER = 0.1
 """Of the schedule's own steps: one that came no further has hardly begun."""
 _SWINGS = 3
+_WELL = 0.95
+"""Of the reachable: below, such a schedule has cost something."""
 
 
 def find(evidence: Evidence) -> Finding | None:
@@ -100,7 +102,7 @@ def _swinging(evidence: Evidence, rates: np.ndarray, scheduler: ScriptScheduler 
         f"The cosine schedule of {period:g} steps is stepped every update and swings "
         f"{scheduler.calls / period / 2:.0f} times"
     )
-    spoilt = bool(ending(evidence)) or not evidence.outcome.reached > 0.98
+    spoilt = bool(ending(evidence)) or evidence.outcome.reached < _WELL
     return title, "fault" if spoilt else "warning", 0.8
 
 
@@ -122,7 +124,7 @@ def _held_down(evidence: Evidence, rates: np.ndarray, scheduler: ScriptScheduler
         f"The learning rate falls to {early:.2g} within the first tenth of the run, as "
         f"{scheduler.kind} is stepped every update"
     )
-    return title, "fault" if ending(evidence) or not evidence.outcome.reached > 0.98 else "warning", 0.75
+    return title, "fault" if ending(evidence) or evidence.outcome.reached < _WELL else "warning", 0.75
 
 
 def _finding(

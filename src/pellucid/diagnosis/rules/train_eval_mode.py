@@ -12,7 +12,7 @@ import re
 
 from pellucid.diagnosis.evidence import NOWHERE, Evidence
 from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
-from pellucid.diagnosis.source_changes import SourceCode
+from pellucid.diagnosis.source_changes import SourceCode, call_name
 from pellucid.results.diagnosis import Finding, LineChange
 from pellucid.results.watched_script import CodeLine, ScriptModel, ScriptModule
 
@@ -147,7 +147,7 @@ def _evaluation(evidence: Evidence) -> Finding | None:
             for module in model.modules
             if _is_moody(module) and module.evaluated_mode > 0 and module.trained_mode > 0
         ]
-        if not wrong or model.evaluation_calls == 0:
+        if not wrong or model.evaluation_calls == 0 or _is_sampled(evidence, model):
             continue
         share = max(module.evaluated_mode for module in wrong)
         norms = any("BatchNorm" in module.kind for module in wrong)
@@ -173,6 +173,33 @@ def _evaluation(evidence: Evidence) -> Finding | None:
             severity=severity,
         )
     return None
+
+
+def _is_sampled(evidence: Evidence, model: ScriptModel) -> bool:
+    """Whether dropout is left on to be averaged over: the model as a whole evaluates, or is asked again and again."""
+    root = next((module for module in model.modules if module.name == ""), None)
+    moody = [module for module in model.modules if _is_moody(module)]
+    if root is not None and root.evaluated_mode == 0 and any(module.evaluated_mode > 0.5 for module in moody):
+        return True
+    if any("Norm" in module.kind for module in moody):
+        return False
+    for code in evidence.codes:
+        for node in ast.walk(code.tree):
+            if not isinstance(node, ast.ListComp | ast.GeneratorExp):
+                continue
+            over = node.generators[0].iter
+            again = isinstance(over, ast.Call) and call_name(over.func) == "range"
+            counter = ast.unparse(node.generators[0].target)
+            asked = [
+                one for one in ast.walk(node.elt) if isinstance(one, ast.Call) and ast.unparse(one.func) == model.name
+            ]
+            if (
+                again
+                and asked
+                and not any(isinstance(one, ast.Name) and one.id == counter for one in ast.walk(node.elt))
+            ):
+                return True
+    return False
 
 
 def _training(evidence: Evidence) -> Finding | None:

@@ -87,11 +87,12 @@ def _narrowest(evidence: Evidence) -> tuple[ScriptParameter, int] | None:
 
 def _width(evidence: Evidence, weight: ScriptParameter, kind: str) -> int:
     """How many numbers of an example come out of a layer."""
+    units = weight.shape[0]
     if len(weight.shape) > 2:
         made = (call for call in evidence.calls(phase="train", module=weight.module) if "conv" in call.function)
-        shape = next((call.outputs[0].shape for call in made if call.outputs), ())
-        return math.prod(shape[1:]) if len(shape) == len(weight.shape) else weight.shape[0]
-    return weight.shape[0] // {"LSTM": 4, "GRU": 3}.get(kind, 1)
+        shape: tuple[int, ...] = next((call.outputs[0].shape for call in made if call.outputs), ())
+        return math.prod(shape[1:]) if len(shape) == len(weight.shape) else units
+    return units // {"LSTM": 4, "GRU": 3}.get(kind, 1)
 
 
 def _wider(evidence: Evidence, width: int) -> tuple[CodeLine | None, list[LineChange]]:

@@ -91,9 +91,10 @@ def _reads(evidence: Evidence) -> bool:
 
 
 def _hardly_begun(evidence: Evidence) -> bool:
-    """Whether a few dozen updates left most of the loss of a constant answer."""
+    """Whether a few dozen updates left most of the loss of a constant answer, where data might offer much more."""
     loss = evidence.loss_curve
-    return evidence.script.steps < _HARDLY_ANY and loss.last > _HARDLY_BEGUN * loss.constant > 0
+    unknown = _reads(evidence) or not math.isfinite(evidence.outcome.reachable)
+    return unknown and evidence.script.steps < _HARDLY_ANY and loss.last > _HARDLY_BEGUN * loss.constant > 0
 
 
 def _more_epochs(evidence: Evidence) -> tuple[LineChange, int] | None:

@@ -37,9 +37,9 @@ def find(evidence: Evidence) -> Finding | None:
     scale = evidence.input_scale
     if not scale.known or scale.rms_most < LARGE_INPUT:
         return None
-    end, reached = ending(evidence), evidence.outcome.reached
-    short = bool(end) or reached < 0.9 or _uneven_end(evidence)
-    if not short and scale.rms_most < _HUGE_INPUT:
+    end, outcome = ending(evidence), evidence.outcome
+    short = bool(end) or _uneven_end(evidence) or (outcome.short and scale.rms_most >= _HUGE_INPUT)
+    if not short and not outcome.reached < 0.9 and scale.rms_most < _HUGE_INPUT:
         return None
     size = min(1.0, math.log10(scale.rms_most / LARGE_INPUT) / 2)
     certainty = 0.68 + 0.2 * size + (0.05 if scale.ratio > 100 and scale.columns < 200 else 0.0)

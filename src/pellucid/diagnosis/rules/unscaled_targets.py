@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RULE", "find"]
 
-_ENOUGH = 0.9
-"""Of the reachable R²."""
-
 
 def find(evidence: Evidence) -> Finding | None:
     """Large regression targets that the network did not come to."""
@@ -34,8 +31,7 @@ def find(evidence: Evidence) -> Finding | None:
     ratio = rms / max(start, 1e-12) if math.isfinite(start) else float("nan")
     if ratio < LARGE_TARGET / 3:
         return None
-    reached = evidence.outcome.reached
-    short = bool(ending(evidence)) or reached < _ENOUGH
+    short = bool(ending(evidence)) or evidence.outcome.short
     certainty = 0.75 + 0.2 * min(1.0, math.log10(rms / LARGE_TARGET) / 2) - (0.0 if short else 0.2)
     return make_finding(
         "unscaled_targets",

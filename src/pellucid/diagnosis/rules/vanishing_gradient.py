@@ -36,7 +36,7 @@ def find(evidence: Evidence) -> Finding | None:
     if not last > 0 or not first < _VANISHED * last:
         return None
     ratio = first / last
-    short = bool(ending(evidence)) or evidence.outcome.reached < 0.85
+    short = bool(ending(evidence)) or evidence.outcome.short
     strength = min(1.0, -math.log10(max(ratio, 1e-12) / _VANISHED) / 4)
     return make_finding(
         "vanishing_gradient",
