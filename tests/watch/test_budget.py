@@ -78,3 +78,13 @@ def test_a_pause_between_steps_earns_hardly_more_than_a_step():
     pace = Pace()
     assert [pace.believable(0.01) for _ in range(5)] == [pytest.approx(0.01)] * 5
     assert pace.believable(60.0) == pytest.approx(0.015)
+
+
+def test_what_is_spent_beyond_what_was_earned_is_told_once():
+    budget = Budget()
+    budget.spend(0.5)  # at step 0, whatever it costs
+    assert budget.take_overdraft() == 0.5
+    budget.earn(0.5)
+    budget.spend(0.75)
+    assert budget.take_overdraft() == pytest.approx(0.25)
+    assert budget.take_overdraft() == 0.0

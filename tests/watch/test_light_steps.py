@@ -1,6 +1,7 @@
 """Steps at which nothing is due: their rows are whole, what is odd is noticed, and the script stays as it was."""
 
 import math
+import time
 
 import pytest
 import torch
@@ -110,6 +111,22 @@ def test_a_light_way_that_raises_is_left_and_the_long_one_taken(name, tmp_path, 
     assert_same(found, expected)
     assert run.row_count("steps") == STEPS
     assert messages(run, "watch_error") == [f"light switched off: RuntimeError: {name} fails"]
+
+
+@pytest.mark.parametrize("clock", ["perf_counter", "thread_time", "process_time"])
+def test_a_jumping_clock_harms_nothing(clock, tmp_path, monkeypatch):
+    expected = train()
+    true, jumps = getattr(time, clock), iter(range(10**9))
+
+    def jump():
+        number = next(jumps)
+        return true() + (1e6 if number % 3 else -1e6) * (number % 7)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(time, clock, jump)
+        found, _, run = watched(tmp_path, train)
+    assert_same(found, expected)
+    assert run.table("steps")["loss"].to_pylist() == expected[0]
 
 
 def test_evaluations_in_between_are_seen(tmp_path):

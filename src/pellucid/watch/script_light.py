@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,9 @@ __all__ = ["NORMS", "LightSteps", "LinePassed", "StepUnderWay"]
 
 NORMS = "norms"
 """The guard's part under which norms of gradients are taken."""
+
+_LONGEST_STRETCH_S = 0.5
+"""Rows are handed on after this time, although the steps have become slower than was expected."""
 
 _PART = "light"
 _WEIGHT_OF_LATEST = 0.2
@@ -139,6 +143,7 @@ class LightSteps:
         """Steps that were light from beginning to end."""
         self._optimizer: Optimizer | None = None
         self._left = self._norms_left = self._count = 0
+        self._until_s = 0.0
         self._backwards, self._duration_s = 0, 0.0  # of the light steps that are not in the account yet
         self._cost_s = 0.0  # of a light step, as the first ones of stretches usually have it
         self._spent_before_s = self._norms_before_s = self._norms_s = 0.0
@@ -237,6 +242,7 @@ class LightSteps:
         self._steps.settle()
         self._optimizer = now.main.latest
         self._left, self._norms_left = most, norms
+        self._until_s = time.perf_counter() + _LONGEST_STRETCH_S
         self._module = None
         self._passed.clear()
         self._spent_before_s, self._norms_before_s = self._guard.spent_s[_PART], self._guard.spent_s[NORMS]
@@ -365,7 +371,7 @@ class LightSteps:
             return False
         now = self._now
         losses = now.losses
-        self._steps.pass_over(
+        time_s = self._steps.pass_over(
             None if not losses else losses[0] if len(losses) == 1 else sum(losses[1:], losses[0]),
             optimizer.param_groups[0]["lr"],
         )
@@ -378,7 +384,7 @@ class LightSteps:
             self._norms_s = self._guard.spent_s[NORMS] - self._norms_before_s
             self._take_ways(self._bare)
         self._left -= 1
-        if self._left <= 0:
+        if self._left <= 0 or time_s > self._until_s:
             self.is_on = False
             self._finished()
         return True

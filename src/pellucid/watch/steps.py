@@ -102,11 +102,13 @@ class StepRecorder:
         if count:
             self._batch_size = count + (self._batch_size or 0)
 
-    def pass_over(self, loss: Any, learning_rate: Any) -> None:
-        """A step is over of which nothing else was told: its row is made later, by ``settle_passed``."""
-        self._passed.append((self.epoch, time.perf_counter(), loss, learning_rate, self._norm, self._batch_size))
+    def pass_over(self, loss: Any, learning_rate: Any) -> float:
+        """A step is over of which nothing else was told: its row is made later, by ``settle_passed``; the time."""
+        now = time.perf_counter()
+        self._passed.append((self.epoch, now, loss, learning_rate, self._norm, self._batch_size))
         self._norm = self._batch_size = None
         self.next_step += 1
+        return now
 
     def settle_passed(self) -> float:
         """Hand on the rows of the steps passed over; how many seconds they took together."""
