@@ -152,7 +152,7 @@ class Phases:
         seen, loss = self.fresh, self._evidence.main_loss
         steps: list[int] = []
         losses: list[float] = []
-        if seen is not None and loss is not None and len(seen.predictions) == len(seen.targets):
+        if seen is not None and loss is not None and len(seen.predictions) == len(seen.targets) == len(seen.step):
             for step in np.unique(seen.step):
                 rows = seen.step == step
                 value = loss_of_rows(loss.kind, seen.predictions[rows], seen.targets[rows])

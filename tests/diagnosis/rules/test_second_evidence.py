@@ -288,3 +288,20 @@ def test_a_class_of_which_three_were_seen_goes_unfound_by_chance():
     seen = made.examples(targets=numbers, predictions=np.hstack([made.examples().predictions, np.full((400, 1), -9.0)]))
     late = dataclasses.replace(seen, step=np.full(400, 399))
     assert severity("class_imbalance", made.run(made.script(examples=(late,)))) == "warning"
+
+
+def test_weights_that_moved_had_a_gradient_whether_or_not_it_was_looked_at():
+    unseen = made.parameter("hidden.weight", (32, 6), got_gradient=False, moved=2.2)
+    still = dataclasses.replace(unseen, moved=0.0)
+    source = SourceFile("train.py", "for b in batches:\n    loss = f(net(x).detach())\n")
+    for parameter, expected in ((unseen, ""), (still, "fault")):
+        net = made.model(parameters=(parameter, made.parameter("out.weight", (4, 32))))
+        assert severity("detached_graph", made.run(made.script(models=(net,), sources=(source,)))) == expected
+
+
+def test_numbers_that_nothing_predicts_may_be_noise():
+    rng = np.random.default_rng(0)
+    numbers = made.loss("mse", classes=1, target_values=())
+    seen = made.examples(targets=rng.standard_normal(400), predictions=np.zeros((400, 1), np.float32))
+    watched = made.script(losses=(numbers,), examples=(seen,))
+    assert severity("label_corruption", made.run(watched, np.full(400, 1.0))) == "warning"

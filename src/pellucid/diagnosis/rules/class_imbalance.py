@@ -37,7 +37,9 @@ _NAN = float("nan")
 def find(evidence: Evidence) -> Finding | None:
     """A rare class that the network does not find."""
     loss, seen, outcome = evidence.main_loss, evidence.examples("train"), evidence.outcome
-    if loss is None or seen is None or outcome.task not in ("classes", "binary") or _weighted(evidence, loss):
+    if seen is None or not len(seen.targets) or outcome.task not in ("classes", "binary"):
+        return None
+    if loss is None or _weighted(evidence, loss):
         return None
     numbers = _classes(seen.targets)
     values, counts = np.unique(numbers, return_counts=True)

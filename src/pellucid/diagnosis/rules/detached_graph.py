@@ -34,7 +34,7 @@ def find(evidence: Evidence) -> Finding | None:
 def _held_without_gradient(evidence: Evidence) -> Finding | None:
     held = [p for model in evidence.script.models for p in model.parameters if p.optimizer >= 0 and p.trainable]
     stepped = {i for i, optimizer in enumerate(evidence.script.optimizers) if optimizer.steps > 0}
-    cut = [p for p in held if not p.got_gradient and p.optimizer in stepped]
+    cut = [p for p in held if not p.got_gradient and p.optimizer in stepped and not p.moved > 0]
     if not cut:
         return None
     if len(cut) == len(held):

@@ -1,7 +1,8 @@
 """Labels that are not those of their inputs: nothing can predict them.
 
 A forest of trees and a linear model are fitted to the examples that were trained on. Labels that neither predicts
-better than chance (by 2.5 standard errors), although a hundred examples are there, do not belong to these inputs;
+better than chance (by 2.5 standard errors), although a hundred examples are there, do not belong to these inputs,
+or, where they are numbers or one of two, may be noise;
 the network has then learned nothing or all by heart. Where the evaluation examples can be predicted well and the
 training examples cannot, though both look alike, the training labels alone are wrong: a fault where less than half
 of what could be learned is left, a warning where it is more, since some wrong labels are in most data.
@@ -63,7 +64,8 @@ def find(evidence: Evidence) -> Finding | None:
         or offered > chance + _LOST * (1 - chance)
     ):
         return None
-    return _finding(evidence, reference, offered, 0.72)
+    noise = outcome.task == "regression" or outcome.classes <= 2  # chance in two, or a number, is often all there is
+    return _finding(evidence, reference, offered, 0.72, "warning" if noise else "fault")
 
 
 def _alike(evidence: Evidence) -> bool:
@@ -99,7 +101,7 @@ def _finding(
         certainty=certainty,
         title="The training labels are not those of their inputs: no model can predict them"
         if severity == "fault"
-        else "Some of the training labels are not those of their inputs: no model can predict them",
+        else "Of the training labels some or all are not those of their inputs, or nothing but noise",
         place=loss.place if loss is not None else None,
         since=0,
         evidence=[

@@ -25,7 +25,7 @@ __all__ = ["RULE", "find"]
 _SMALL_UPDATE = HEALTHY_UPDATE / 100
 _GOOD = 0.95
 """Of the way from chance to the reachable: a run that comes this far has no rate to complain of."""
-_SHORT, _HARDLY = 0.9, 0.3
+_SHORT, _HARDLY = 0.8, 0.3
 """Of the same way, or of the first loss where the way is not known: what a loss that still falls has not come to."""
 _STEPS = 50
 """Fewer updates than these: it is their number that is too small."""
