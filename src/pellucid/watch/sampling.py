@@ -6,6 +6,7 @@ import importlib
 import time
 from collections import deque
 
+import torch
 from torch import nn
 
 from pellucid.core.compiled import is_on_disk
@@ -198,6 +199,8 @@ class Sampling:
     def _load_passes(self) -> None:
         passes = importlib.import_module("pellucid.core.tensor_pass")
         if self._full or self._loading_s == _COMPILING_S or is_on_disk(passes.measure_after_update):
+            # What is compiled is loaded when it is called first, which is no norm's cost.
+            passes.norm_of_plain([torch.zeros(1, dtype=torch.float32, device="cpu")])
             self._sampler.fast = True
         self._loading_s = _COMPILING_S
 

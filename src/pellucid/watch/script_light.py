@@ -262,6 +262,11 @@ class LightSteps:
         self._reached += [each[0] for each in self._passed]  # a backward pass is to be expected
         self._steps.add_examples(self._examples())
 
+    def _leave_if_ours(self) -> None:
+        """Other threads have optimisers of their own, of which nothing is told."""
+        if threading.get_ident() == self._thread:
+            self.leave()
+
     def take_account(self) -> tuple[float, int]:
         """How long the light steps took, and how many there were, since this was asked last; their cost is booked."""
         count, now = self._count, self._now
@@ -347,7 +352,8 @@ class LightSteps:
         """Of the forward passes that were passed over; these are forgotten."""
         passed = self._passed
         if len(passed) == 1:
-            examples = count_examples(*passed[0][1:3])
+            _, args, kwargs, _, _ = passed[0]
+            examples = count_examples(args, kwargs)
         else:
             first = self._book.index_of(passed[0][0]) if passed else -1
             of_one = [each for each in passed if self._book.index_of(each[0]) == first]
@@ -356,10 +362,8 @@ class LightSteps:
         return examples
 
     def _update_begins(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        if threading.get_ident() != self._thread:
-            return False
         if optimizer is not self._optimizer or len(args) > 1 or kwargs.get("closure") is not None:
-            self.leave()
+            self._leave_if_ours()
             return False
         if self._norms_left:
             self._norms_left -= 1
@@ -367,7 +371,8 @@ class LightSteps:
         return True
 
     def _update_ends(self, optimizer: Optimizer) -> bool:
-        if threading.get_ident() != self._thread:
+        if optimizer is not self._optimizer:
+            self._leave_if_ours()
             return False
         now = self._now
         losses = now.losses
