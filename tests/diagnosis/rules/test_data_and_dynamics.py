@@ -18,6 +18,7 @@ from pellucid.results.watched_script import (
     ScriptScheduler,
     SourceFile,
 )
+from tests.diagnosis import made_by_hand as hand
 from tests.diagnosis.rules import made_runs as made
 
 CODES = [
@@ -176,6 +177,23 @@ def test_a_column_that_is_the_target() -> None:
     inputs = made.examples().inputs.copy()
     inputs[:, 3] = 0.5 * made.examples().targets + 2
     assert "column 3" in fault("data_leakage", made.run(made.script(examples=seen_with(inputs)))).title
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(100, True), (400, False)])
+def test_rows_that_come_back_in_the_test_but_for_an_evaluation_of_everything(rows: int, expected: bool) -> None:
+    train, held = made.examples(), made.examples("evaluation", seed=1)
+    again = np.arange(400) % 5 < 3
+    mixed = np.where(again[:, None], np.roll(train.inputs, 200, axis=0), held.inputs)
+    whole, picked = hand.facts(1, 400, 6, origin="input"), hand.facts(2, 32, 6, origin="input")
+    calls = (
+        hand.call(0, "getitem", (whole, hand.facts(3, 32)), (picked,), model=-1),
+        hand.call(1, "linear", (picked,), (hand.facts(4, 32, 4),)),
+        hand.call(2, "linear", (hand.facts(5, rows, 6, origin="input"),), (), phase="evaluation"),
+    )
+    text = made.SOURCE + "test_accuracy = accuracy(net, test_x)\n"
+    seen = (train, dataclasses.replace(held, inputs=mixed.astype(np.float32)))
+    watched = made.script(sources=(SourceFile("train.py", text),), examples=seen, calls=calls)
+    assert (found("data_leakage", made.run(watched)) is not None) == expected
 
 
 def test_features_chosen_before_the_split() -> None:

@@ -187,9 +187,18 @@ def test_an_update_by_hand_that_goes_up_the_gradient(rises, expected):
     assert (told.changes[0].after[0] if told else None) == expected
 
 
+@pytest.mark.parametrize(("values", "expected"), [((2.3, 0.1), False), ((-0.1, -9.0), True)])
+def test_a_minus_that_another_turns_back_leaves_the_loss_above_zero(values, expected):
+    """As in Σ t log(t ÷ p), where the prediction stands below the line."""
+    first, last = values
+    one = made.loss("categorical", sign=-1, first=first, last=last)
+    told = found("loss_sign_flipped", run_of(losses=(one,), over_steps=np.linspace(first, last, 400)))
+    assert (told is not None) == expected
+
+
 def test_an_adversary_may_be_maximised():
     pair = (made.optimizer(), made.optimizer())
-    negated = made.loss("mse", sign=-1)
+    negated = made.loss("mse", sign=-1, first=-0.1, last=-2.3)
     assert found("loss_sign_flipped", run_of(losses=(negated,), optimizers=pair)) is None
     assert found("loss_sign_flipped", run_of(losses=(negated,))) is not None
 

@@ -234,3 +234,7 @@ def test_dropout_without_a_mode_is_read_from_the_source_too():
     assert sure("train_eval_mode", run_of(made.model(), text, calls=(used,))).title == "Dropout stays on in evaluation"
     told = text.replace("0.3)", "0.3, self.training)")
     assert found("train_eval_mode", run_of(made.model(), told, calls=(used,))) is None
+    module = text.replace("F.dropout(self.a(x), 0.3)", "self.dropout(self.a(x))")
+    assert found("train_eval_mode", run_of(made.model(), module, calls=(used,))) is None
+    off = dataclasses.replace(used, phase="evaluation", training=False, settings={"p": 0.3, "training": False})
+    assert found("train_eval_mode", run_of(made.model(), text, calls=(used, off))) is None

@@ -118,6 +118,18 @@ def test_a_softmax_over_the_batch_is_the_wrong_axis():
     assert told("wrong_dim", calls=(door, over_classes)) is None
 
 
+@pytest.mark.parametrize(("axis", "sums", "expected"), [(0, (1, 4), True), (1, (32, 1), False)])
+def test_a_softmax_written_out_over_the_batch_is_the_wrong_axis(axis, sums, expected):
+    scores, powers, total, shares = facts(1, 32, 4), facts(2, 32, 4), facts(3, *sums), facts(4, 32, 4)
+    calls = (
+        call(0, "linear", (facts(0, 32, 8, origin="input"), facts(5, 4, 8, origin="parameter")), (scores,)),
+        call(1, "exp", (scores,), (powers,), model=-1),
+        call(2, "sum", (powers,), (total,), model=-1, settings={"dim": axis, "keepdim": True}),
+        call(3, "div", (powers, total), (shares,), model=-1),
+    )
+    assert (told("wrong_dim", calls=calls) is not None) == expected
+
+
 def test_layers_back_to_back_are_found_and_a_code_between_them_is_spared():
     x, w = facts(0, 32, 8, origin="input"), facts(7, 16, 8, origin="parameter")
     first = call(0, "linear", (x, w), (facts(1, 32, 16),), module="a")

@@ -156,12 +156,29 @@ def _rows_by_step(seen: ExamplesSeen | None) -> dict[int, set[bytes]]:
 
 
 def _trained_lines(evidence: Evidence) -> dict[int, bool]:
-    """Steps of which the lines that evaluate are known, and whether they name training data and no held-out data."""
+    """Steps of which the lines that evaluate are known, and whether they take training data and no held-out data.
+
+    They name it, or take all of what training takes its rows from, to part it afterwards.
+    """
     lines: dict[int, list[str]] = {}
+    partial: set[int] = set()
+    wholes = _trained_from(evidence)
     for call in evidence.calls(phase="evaluation"):
-        if any(facts.origin == "input" for facts in call.inputs):
+        given = [facts.shape for facts in call.inputs if facts.origin == "input"]
+        if given:
             lines.setdefault(call.step, []).append(call.place.text)
-    return {step: _names_training(" ".join(texts)) for step, texts in lines.items()}
+            partial |= set() if any(shape in wholes for shape in given) else {call.step}
+    return {step: step not in partial or _names_training(" ".join(texts)) for step, texts in lines.items()}
+
+
+def _trained_from(evidence: Evidence) -> set[tuple[int, ...]]:
+    """The shapes of the tensors out of which a training step picks the rows that it gives to a model."""
+    return {
+        call.inputs[0].shape
+        for wiring in evidence.wirings("train")[:1]
+        for call in wiring.calls
+        if call.function == "getitem" and len(call.inputs) > 1 and any(user.model >= 0 for user in wiring.users(call))
+    }
 
 
 def _names_training(text: str) -> bool:

@@ -23,6 +23,8 @@ _FELL_MUCH = 3.0
 _BOTTOMLESS = 10.0
 """Times its first size, below zero."""
 _LIKELIHOODS = ("nll", "categorical", "bce", "bce_with_logits", "cross_entropy")
+_UNBOUNDED = ("gaussian_nll", "poisson_nll")
+"""Proper losses that may have either sign."""
 _BOUNDED = (
     *_LIKELIHOODS,
     "mse",
@@ -32,8 +34,7 @@ _BOUNDED = (
     "rmse",
     "log_cosh",
     "hinge",
-    "gaussian_nll",
-    "poisson_nll",
+    *_UNBOUNDED,
 )
 
 
@@ -59,6 +60,8 @@ def _negated(evidence: Evidence) -> Finding | None:
         if several and not (falls and _is_worse(evidence)):
             continue  # adversarial pairs maximise on purpose
         alone = not loss.others or all(kind == "penalty" for kind in loss.others)
+        if alone and loss.kind not in _UNBOUNDED and loss.first > 0 and loss.last > 0:
+            continue  # its negative would be below zero: another minus, or a quotient, turns it back
         certainty = 0.96 if alone and (falls or _is_worse(evidence)) else 0.85 if alone else 0.8 if falls else 0.5
         severity = "fault" if falls or _is_worse(evidence) or alone else "warning"
         return _finding(
@@ -166,7 +169,7 @@ def _bottomless_summand(evidence: Evidence) -> Finding | None:
     loss = evidence.main_loss
     if loss is None or len(evidence.script.optimizers) > 1 or loss.sign != 1 or not loss.terms:
         return None
-    floored = loss.kind in _BOUNDED and loss.kind not in ("gaussian_nll", "poisson_nll")
+    floored = loss.kind in _BOUNDED and loss.kind not in _UNBOUNDED
     values = evidence.loss
     if not floored or not values.end() < -_BOTTOMLESS * abs(values.begin()) or not _falls_below_zero(values):
         return None

@@ -14,7 +14,7 @@ from pellucid.diagnosis.evidence import NOWHERE, Evidence
 from pellucid.diagnosis.rule import Rule, curve, figure, make_finding
 from pellucid.diagnosis.source_changes import SourceCode, call_name
 from pellucid.results.diagnosis import Finding, LineChange
-from pellucid.results.watched_script import CodeLine, ScriptModel, ScriptModule
+from pellucid.results.watched_script import CodeLine, ScriptCall, ScriptModel, ScriptModule
 
 __all__ = ["RULE", "find"]
 
@@ -88,7 +88,7 @@ def _always_on(evidence: Evidence) -> Finding | None:
     ):
         return None
     for call in evidence.calls(*_FUNCTIONAL, phase="train"):
-        if not call.reaches_loss or call.model < 0:
+        if not call.reaches_loss or call.model < 0 or _follows_the_mode(evidence, call):
             continue
         code = evidence.code(call.place.file)
         bare = [made for made in code.calls(*_FUNCTIONAL, line=call.place.line) if _has_no_mode(made)]
@@ -114,8 +114,18 @@ def _always_on(evidence: Evidence) -> Finding | None:
     return None
 
 
+def _follows_the_mode(evidence: Evidence, call: ScriptCall) -> bool:
+    """Whether dropout at that line was seen to be off in an evaluation."""
+    return any(
+        other.place == call.place and other.settings.get("training", True) in (False, "False")
+        for other in evidence.calls(*_FUNCTIONAL, phase="evaluation")
+    )
+
+
 def _has_no_mode(made: ast.Call) -> bool:
-    return len(made.args) < 3 and not any(keyword.arg == "training" for keyword in made.keywords)
+    """Whether it is a function's call, which would need to be told the mode; a module of that name knows it."""
+    is_module = ast.unparse(made.func).startswith("self.")
+    return not is_module and len(made.args) < 3 and not any(keyword.arg == "training" for keyword in made.keywords)
 
 
 def _in_forward(evidence: Evidence, call: ast.Call) -> bool:

@@ -31,7 +31,11 @@ def find(evidence: Evidence) -> Finding | None:
         for call in wiring.calls:
             if not call.reaches_loss or not call.inputs:
                 continue
-            found = _soft(evidence, wiring, call, rows) or _mixing(evidence, wiring, call, rows)
+            found = (
+                _soft(evidence, wiring, call, rows)
+                or _soft_by_hand(evidence, wiring, call, rows)
+                or _mixing(evidence, wiring, call, rows)
+            )
             if found is not None:
                 return found
     return _sequences(evidence) or _evaluation(evidence)
@@ -90,6 +94,18 @@ def _soft(evidence: Evidence, wiring: Wiring, call: ScriptCall, rows: int) -> Fi
                 evidence, call=call, axis=axis, wanted=wanted, certainty=0.7, how="along another axis than the classes'"
             )
     return None
+
+
+def _soft_by_hand(evidence: Evidence, wiring: Wiring, call: ScriptCall, rows: int) -> Finding | None:
+    """Exponentials divided by their sum over the batch."""
+    fed = wiring.feeding(call)
+    if call.function != "sum" or fed is None or fed.function != "exp" or len(call.inputs[0].shape) != 2:
+        return None
+    shape = call.inputs[0].shape
+    divides = any(user.function == "div" and user.inputs[0].shape == shape for user in wiring.users(call))
+    if not divides or _axis(call) != 0 or shape[0] != rows or rows < _LEAST_BATCH or shape[1] in (1, rows):
+        return None
+    return _finding(evidence, call=call, axis=0, wanted=1, certainty=0.93, how="over the batch")
 
 
 def _one_axis(evidence: Evidence, call: ScriptCall, rows: int) -> Finding | None:
