@@ -38,6 +38,7 @@ def measure_regions_on_line(
         DataError: the two differ in shape, are one point, or not finite.
         SettingsError: the network is not piecewise affine, or there are more pieces than that.
 
+    >>> _ = torch.manual_seed(0)
     >>> net = nn.Sequential(nn.Linear(1, 4), nn.ReLU(), nn.Linear(4, 1))
     >>> measure_regions_on_line(net, [-100.0], [100.0]).pieces
     5

@@ -131,7 +131,8 @@ class RowRule(Rule):
     def entry(self, args: Arguments, outputs: Sequence[Tensor], index: Index, output: int = 0) -> Sum:
         values, _ = self._computed(args)
         if self.reduces(args) == "none":
-            return Sum.of([single("row", column("row", index, outputs[0].detach()[index]))], note=self.__doc__ or "")
+            row = Sum.of([single("row", column("row", index, outputs[0].detach()[index]))], note=self.__doc__ or "")
+            return replace(row, inside=self._size(args))
         divisor = self._divisor(args, values)
         places = torch.arange(values.numel())
         where = torch.stack(torch.unravel_index(places, values.shape), 1) if values.ndim else places[:, None][:, :0]
