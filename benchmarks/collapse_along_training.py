@@ -1,11 +1,12 @@
 """What happens to a network's geometry after its training error is gone: the tables of the concept page.
 
-    OMP_NUM_THREADS=1 python benchmarks/collapse_along_training.py DATA_FOLDER [clean] [noise] [convolution]
+    OMP_NUM_THREADS=1 python benchmarks/collapse_along_training.py DATA_FOLDER [clean] [noise] [convolution] [full]
 
 The folder holds ``mnist`` (four IDX files) and ``cifar10`` (Parquet).
 ``clean``: 2,000 images of MNIST, an MLP of 3 × 256 with batch norm, 150 epochs, three seeds. ``noise``: the same with a
 tenth of the training labels changed. ``convolution``: convolutional networks on 7,000 images of MNIST and 3,000 of
-CIFAR-10. Figures are measured during training by ``pellucid.fit(..., lenses=...)``; the test images decide nothing.
+CIFAR-10; ``full``: one on all of MNIST, which takes half an hour. Figures are measured during training by
+``pellucid.fit(..., lenses=...)``; the test images decide nothing.
 """
 
 from __future__ import annotations
@@ -85,9 +86,9 @@ def fit_mlp(source: Path, runs: Path, label_noise: float = 0.0) -> GeometryHisto
 
 
 def fit_cnn(
-    folder: Path, runs: Path, *, limit: int, channels: tuple[int, ...], epochs: int, decay: float, rate: float
+    folder: Path, runs: Path, *, limit: int | None, channels: tuple[int, ...], epochs: int, decay: float, rate: float
 ) -> GeometryHistory:
-    """A convolutional network on a part of a set of images."""
+    """A convolutional network on a set of images, or a part of it."""
     run = pellucid.fit(
         folder,
         runs_dir=runs,
@@ -167,6 +168,12 @@ def main() -> None:
             noisy = fit_mlp(source, runs, label_noise=0.1)
             show("the same with a tenth of the labels changed", noisy)
             show_memory(noisy)
+        if "full" in chosen.parts:
+            whole = fit_cnn(
+                chosen.folder / "mnist", runs, limit=None, channels=(16, 32, 64), epochs=24, decay=1e-3, rate=0.1
+            )
+            show("all of MNIST, a convolutional network", whole)
+            show_layers(whole)
         if "convolution" in chosen.parts:
             digits: dict[str, Any] = {"limit": 7000, "channels": (8, 16, 32), "epochs": 40}
             things: dict[str, Any] = {"limit": 3000, "channels": (16, 32, 64), "epochs": 50}
