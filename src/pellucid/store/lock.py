@@ -27,7 +27,7 @@ STALE_S = 30.0
 """A heartbeat older than this is a dead writer's."""
 
 _NO_FLOCK = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
-_ATTEMPTS = 20
+_ATTEMPTS = 60
 _PAUSE_S = 0.02
 
 

@@ -187,7 +187,10 @@ class ClassLoss(Rule):
         scale = [constant("1/N", 1 / divisor)] if divisor not in (0, 1) else []
         if argument == "target":
             columns.append(column(r"-w\ln p", index, self._target_slopes(args, rows)[0, place]))
-            return Sum.of([single("grad · -ln p", *columns, *scale)])
+            # -ln p is the score taken from the logarithm of a sum, and is rounded as these are.
+            scores = float(wide(self._rows(args["input"].detach(), axis)[rows]).abs().max())
+            inside = abs(float(grad[at])) / (divisor or 1) * (1 + 2 * scores)
+            return replace(Sum.of([single("grad · -ln p", *columns, *scale)]), inside=inside)
         q, _ = self._targets(args, rows)
         blocks = []
         if self._normalizes:
